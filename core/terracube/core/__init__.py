@@ -1,0 +1,1 @@
+"""Words that everybody needs: errors, settings, logging, progress, pages, sensors. Imports nothing of ours."""

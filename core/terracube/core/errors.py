@@ -1,0 +1,101 @@
+"""Errors that say what is wrong, where, what was expected, what was found, and what to do.
+
+One base class, so that a caller can catch everything TerraCube raises on purpose; one class per situation, so
+that a caller never has to read the text. The command line maps them to exit codes, the API to status codes.
+"""
+
+from __future__ import annotations
+
+
+class TerraCubeError(Exception):
+    """Base of every error that TerraCube raises on purpose.
+
+    Parameters
+    ----------
+    what : str
+        One sentence: what is wrong.
+    where : str
+        The file, item, asset, field or option concerned.
+    expected, got : str
+        What would have been right, and what was found.
+    todo : str
+        What the user can do about it.
+
+    Examples
+    --------
+    >>> print(TerraCubeError("resolution is not positive", where="--resolution", expected="> 0", got="0"))
+    resolution is not positive (where: --resolution; expected: > 0; got: 0)
+    """
+
+    def __init__(self, what: str, *, where: str = "", expected: str = "", got: str = "", todo: str = "") -> None:
+        super().__init__(what)
+        self.what = what
+        self.where = where
+        self.expected = expected
+        self.got = got
+        self.todo = todo
+
+    def __str__(self) -> str:
+        facts = [("where", self.where), ("expected", self.expected), ("got", self.got), ("to do", self.todo)]
+        told = "; ".join(f"{name}: {value}" for name, value in facts if value)
+        return f"{self.what} ({told})" if told else self.what
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # Errors cross process borders (process pools, Dask workers); keyword-only fields need telling how.
+        return _rebuild, (type(self), self.what, self.as_dict())
+
+    def as_dict(self) -> dict[str, str]:
+        """Give the facts as a flat mapping, for records, JSON output and HTTP problem documents."""
+        return {"where": self.where, "expected": self.expected, "got": self.got, "todo": self.todo}
+
+
+def _rebuild(cls: type[TerraCubeError], what: str, facts: dict[str, str]) -> TerraCubeError:
+    return cls(what, **facts)
+
+
+class InputError(TerraCubeError):
+    """A parameter given by the user is wrong."""
+
+
+class MetadataError(TerraCubeError):
+    """A date, CRS, nodata value, unit or sign is missing or contradictory, and is never guessed."""
+
+
+class AssetError(TerraCubeError):
+    """A file cannot be read, or is not what its metadata says."""
+
+
+class HostileInputError(TerraCubeError):
+    """Input that tries to leave its folder, hide its format, or exhaust the machine."""
+
+
+class NotFoundError(TerraCubeError):
+    """An item, asset, catalogue or chain that was asked for does not exist."""
+
+
+class ConflictError(TerraCubeError):
+    """Two things claim the same name with different content."""
+
+
+class BudgetError(TerraCubeError):
+    """The work would need more memory or disk than it may take; the message holds the number."""
+
+
+class EmptyResultError(TerraCubeError):
+    """Nothing is left to make a product from."""
+
+
+class IntegrityError(TerraCubeError):
+    """Stored bytes or pixels are not the ones that were recorded."""
+
+
+class VersionError(TerraCubeError):
+    """A catalogue or record was written by a newer TerraCube."""
+
+
+class StorageError(TerraCubeError):
+    """The disk refused: full, read-only, or gone."""
+
+
+class CancelledError(TerraCubeError):
+    """The work was cancelled before it was done."""
