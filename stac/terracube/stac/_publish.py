@@ -17,13 +17,12 @@ from terracube.core.errors import (
     MetadataError,
     NotFoundError,
 )
-from terracube.core.files import resolve_below, safe_name, storage_error, sync
+from terracube.core.files import is_remote, resolve_below, safe_name, storage_error, sync
 from terracube.stac._staging import empty, move_to_trash, sync_folder
 from terracube.stac._static import with_catalog_links
 from terracube.stac.items import file_fields, set_extensions
 from terracube.stac.layout import (
     checked_name,
-    is_local,
     item_folder,
     relative_href,
     resolve_target,
@@ -67,7 +66,7 @@ def complete(document: Document, staged: Path) -> Document:
     _refuse_symlinks(staged)
     item = from_document(document)
     for key, asset in item.assets.items():
-        if is_local(asset.href):
+        if not is_remote(asset.href):
             _complete_asset(asset, staged, where=f"{item.id}: {key}", reserved=f"{item.id}.json")
     set_extensions(item)
     return item.to_dict(include_self_link=False, transform_hrefs=False)

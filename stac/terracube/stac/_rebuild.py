@@ -9,8 +9,8 @@ from pathlib import Path
 
 from terracube.core.digest import path_size
 from terracube.core.errors import AssetError, MetadataError, TerraCubeError
-from terracube.core.files import resolve_below, storage_error
-from terracube.stac.layout import CATALOG_FILE, COLLECTION_FILE, DATABASE, checked_name, is_hierarchical, is_local
+from terracube.core.files import is_remote, resolve_below, storage_error
+from terracube.stac.layout import CATALOG_FILE, COLLECTION_FILE, DATABASE, checked_name, is_hierarchical
 from terracube.stac.records import Document, Record, dump, index
 from terracube.stac.stores.sqlite import Transaction
 
@@ -70,6 +70,12 @@ def set_aside(root: Path) -> None:
                 os.replace(root / name, root / f"{name}.damaged-{number}")
         except OSError as error:
             raise storage_error(error, root / name) from error
+
+
+def hint(root: Path) -> str:
+    """Say what to do about a folder whose database is gone but whose collections are there; else nothing."""
+    lost = any(root.glob(f"[!.]*/{COLLECTION_FILE}"))
+    return "its database is lost; make a new one from the files: Catalog.recover(root)" if lost else ""
 
 
 def former_title(root: Path) -> str:
@@ -138,7 +144,7 @@ def _read_item(file: Path, collection: str) -> Record:
     if (document["type"], document["id"], document["collection"]) != ("Feature", file.stem, collection):
         raise MetadataError("the item has another id or collection than its folder", where=str(file))
     for asset in document["assets"].values():
-        if is_local(asset["href"]):
+        if not is_remote(asset["href"]):
             _check_asset(resolve_below(file.parent, asset["href"]), asset)
     index(document, folder=file.parent.name)
     return Record(collection, document["id"], file.parent.name, dump(document, where=str(file)))

@@ -43,9 +43,13 @@ def move_to_trash(root: Path, folder: Path) -> Path:
     return place.parent
 
 
-def empty(folder: Path) -> None:
-    """Remove a folder of the trash as far as possible; what resists is tried again by the next sweep."""
-    shutil.rmtree(folder, ignore_errors=True)
+def empty(path: Path) -> None:
+    """Remove a folder (or file) as far as possible; what resists is tried again by the next sweep."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with contextlib.suppress(OSError):
+            path.unlink()
 
 
 def left_overs(root: Path) -> Iterator[Path]:

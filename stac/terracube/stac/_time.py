@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 
 def as_utc(moment: datetime) -> datetime:
@@ -35,6 +35,17 @@ def read_rfc3339(text: str) -> datetime:
     '2023-08-15T10:00:00+00:00'
     """
     return as_utc(datetime.fromisoformat(text.upper()))
+
+
+def days(moment: datetime) -> float:
+    """Count the days of a UTC moment since the beginning of year 1, with their fraction.
+
+    Examples
+    --------
+    >>> days(datetime(1, 1, 2, 12, tzinfo=UTC))
+    1.5
+    """
+    return (moment - datetime.min.replace(tzinfo=UTC)) / timedelta(days=1)
 
 
 def sortable(moment: datetime) -> str:

@@ -10,8 +10,7 @@ import pystac
 
 from terracube.core.digest import multihash, path_sha256, path_size
 from terracube.core.errors import HostileInputError
-from terracube.core.files import resolve_below
-from terracube.stac.layout import is_local
+from terracube.core.files import is_remote, resolve_below
 from terracube.stac.records import content_digest, to_document
 
 
@@ -37,10 +36,10 @@ def _document_problems(item: pystac.Item, file: Path) -> Iterator[str]:
 
 def _asset_problems(item: pystac.Item, folder: Path, wanted: Collection[str] | None) -> Iterator[str]:
     for key, asset in item.assets.items():
-        if wanted is not None and key not in wanted:
+        if is_remote(asset.href) or (wanted is not None and key not in wanted):
             continue
         try:
-            found = _difference(asset, resolve_below(folder, asset.href)) if is_local(asset.href) else ""
+            found = _difference(asset, resolve_below(folder, asset.href))
         except HostileInputError as error:
             found = str(error)
         except OSError as error:

@@ -78,7 +78,9 @@ class Catalog:
             raise storage_error(error, root) from error
         if foreign:
             raise ConflictError(
-                "the folder is not empty and holds no catalogue", where=str(root), todo="choose a new or empty folder"
+                "the folder is not empty and holds no catalogue",
+                where=str(root),
+                todo=_rebuild.hint(root) or "choose a new or empty folder",
             )
         catalog = cls(root)
         catalog._store.initialise(title)
@@ -104,7 +106,7 @@ class Catalog:
                 "there is no catalogue in this folder",
                 where=str(root),
                 expected=DATABASE,
-                todo=f"create one: terracube init {root}",
+                todo=_rebuild.hint(root) or f"create one: terracube init {root}",
             )
         catalog = cls(root)
         catalog._store.check()
@@ -311,8 +313,9 @@ class Catalog:
         _static.flush(self._root, self._store)
         removed = []
         for path in left_overs(self._root):
-            remove(path)
-            removed.append(path)
+            empty(path)
+            if not path.exists():
+                removed.append(path)
         with self._store.write() as transaction:
             orphans = _rebuild.unregistered(self._root, transaction)
             swept = [move_to_trash(self._root, path) for path in orphans]

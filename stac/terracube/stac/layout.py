@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pystac
 
-from terracube.core.errors import ConflictError, HostileInputError, MetadataError
-from terracube.core.files import is_remote, safe_name
+from terracube.core.errors import ConflictError, MetadataError
+from terracube.core.files import safe_name
 
 DATABASE = "catalog.sqlite"
 CATALOG_FILE = "catalog.json"
@@ -100,20 +100,6 @@ def resolve_target(href: str, *, collection: str, folder: str) -> str | None:
 def is_hierarchical(rel: str) -> bool:
     """Tell whether a relation is one that the catalogue itself writes (``root``, ``parent``, ``self``, ...)."""
     return rel in _OWN_LINKS
-
-
-def is_local(href: str) -> bool:
-    """Tell whether an asset lies in the item's folder, rather than somewhere on the network.
-
-    Raises
-    ------
-    HostileInputError
-        If it is no href at all.
-    """
-    try:
-        return not is_remote(href)
-    except ValueError as error:
-        raise HostileInputError("an href cannot be read", where="asset", got=repr(href[:200])) from error
 
 
 def checked_name(name: str, *, what: str) -> str:

@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import pystac
 
 from terracube.core.digest import sha256_of
 from terracube.core.errors import MetadataError
-from terracube.stac._time import read_rfc3339, sortable
+from terracube.stac._time import read_rfc3339
 from terracube.stac.layout import is_hierarchical, item_folder, resolve_target, target_path
 from terracube.stac.query import BBox, split_bbox
 
@@ -52,10 +53,10 @@ class Index:
 
     digest: str
     """sha256 of the item without its links: those change when neighbours do, the content does not."""
-    start: str
-    """First moment, as sortable text (UTC)."""
-    end: str
-    """Last moment, as sortable text (UTC)."""
+    start: datetime
+    """First moment (UTC)."""
+    end: datetime
+    """Last moment (UTC)."""
     boxes: tuple[BBox, ...]
     """Boxes that cover the footprint, none crossing the antimeridian; empty without a geometry."""
     links: tuple[tuple[str, str], ...]
@@ -134,8 +135,8 @@ def content_digest(document: Document) -> str:
     return sha256_of({key: value for key, value in document.items() if key not in ("links", "stac_version")})
 
 
-def period(document: Document) -> tuple[str, str]:
-    """Give the first and last moment of an item, as sortable text.
+def period(document: Document) -> tuple[datetime, datetime]:
+    """Give the first and last moment of an item (UTC).
 
     Raises
     ------
@@ -146,7 +147,7 @@ def period(document: Document) -> tuple[str, str]:
     moment = properties.get("datetime")
     given = [properties.get("start_datetime") or moment, properties.get("end_datetime") or moment]
     try:
-        start, end = (sortable(read_rfc3339(text)) for text in given)
+        start, end = (read_rfc3339(text) for text in given)
     except (ValueError, TypeError, AttributeError) as error:
         raise _bad(document, "the item has no usable time", f"{given[0]} / {given[1]}") from error
     if start > end:

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta
 
-from terracube.stac._time import sortable
+from terracube.stac._time import days, sortable
 from terracube.stac.query import BBox, Filter, Query, split_bbox
 
-# R*Tree coordinates are 32-bit and rounded outwards, so boxes holds each edge a second time, exact.
+BOXES_PER_ITEM = 32
+"""The box with key ``item * BOXES_PER_ITEM + n`` is the n-th of an item."""
+
+# boxes: place and time (days since year 1) together; its coordinates are 32-bit and rounded outwards, so each edge
+# stands there a second time, exact. An item without a place is not in it.
 # pending: files that must follow the tables, kept here so that they do so even after a crash between the two.
 TABLES = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
@@ -25,13 +30,11 @@ CREATE TABLE items (
     UNIQUE (collection, folder)
 );
 CREATE INDEX items_by_start ON items (start_at, id, collection);
-CREATE INDEX items_by_end ON items (end_at);
+CREATE INDEX items_by_collection ON items (collection, start_at, id);
 CREATE INDEX items_by_id ON items (id);
 CREATE VIRTUAL TABLE boxes USING rtree (
-    box, west, east, south, north, +item INTEGER, +w REAL, +e REAL, +s REAL, +n REAL
+    box, west, east, south, north, first, last, +w REAL, +e REAL, +s REAL, +n REAL
 );
-CREATE TABLE item_boxes (item INTEGER NOT NULL, box INTEGER PRIMARY KEY);
-CREATE INDEX item_boxes_by_item ON item_boxes (item);
 CREATE TABLE links (item INTEGER NOT NULL, rel TEXT NOT NULL, target TEXT NOT NULL);
 CREATE INDEX links_by_target ON links (target);
 CREATE INDEX links_by_item ON links (item);
@@ -39,8 +42,9 @@ CREATE TABLE pending (kind TEXT NOT NULL, collection TEXT NOT NULL, name TEXT NO
     PRIMARY KEY (kind, collection, name)) WITHOUT ROWID;
 """
 
-_IN_BOX = """SELECT item FROM boxes
-    WHERE west <= ? AND east >= ? AND south <= ? AND north >= ? AND w <= ? AND e >= ? AND s <= ? AND n >= ?"""
+_IN_BOX = """SELECT box / 32 FROM boxes
+    WHERE west <= ? AND east >= ? AND south <= ? AND north >= ? AND first <= ? AND last >= ?
+    AND w <= ? AND e >= ? AND s <= ? AND n >= ?"""
 
 # Listed one by one, so that no text of a user becomes part of a statement.
 _COMPARE = {
@@ -52,6 +56,9 @@ _COMPARE = {
     "!=": "json_extract(document, ?) <> ?",
 }
 
+_BEGINNING = datetime.min.replace(tzinfo=UTC)
+_END = datetime.max.replace(tzinfo=UTC)
+
 # SQLite orders values of different types; here they do not compare.
 _IS_BOOLEAN = "json_type(document, ?) IN ('true', 'false') AND "
 _IS_TEXT = "json_type(document, ?) = 'text' AND "
@@ -60,8 +67,16 @@ _IS_NUMBER = "json_type(document, ?) IN ('integer', 'real') AND "
 Parameters = list[str | int | float]
 
 
-def where(query: Query) -> tuple[str, Parameters]:
-    """Translate a search into a WHERE clause over ``items`` and its parameters."""
+def where(query: Query, *, longest: timedelta) -> tuple[str, Parameters]:
+    """Translate a search into a WHERE clause over ``items`` and its parameters.
+
+    Parameters
+    ----------
+    query : Query
+        The search.
+    longest : timedelta
+        No item lasts longer: so what touches an interval starts no earlier than this before it.
+    """
     clauses: list[tuple[str, Parameters]] = [("1", [])]
     # One parameter however many ids there are: SQLite limits the number of parameters.
     if query.collections:
@@ -69,19 +84,22 @@ def where(query: Query) -> tuple[str, Parameters]:
     if query.ids:
         clauses.append(("id IN (SELECT value FROM json_each(?))", [json.dumps(query.ids)]))
     if query.start is not None:
-        clauses.append(("end_at >= ?", [sortable(query.start)]))
+        earliest = query.start - min(longest, query.start - _BEGINNING)
+        clauses.append(("end_at >= ? AND start_at >= ?", [sortable(query.start), sortable(earliest)]))
     if query.end is not None:
         clauses.append(("start_at <= ?", [sortable(query.end)]))
     if query.bbox is not None:
-        clauses.append(_in_boxes(split_bbox(query.bbox)))
+        clauses.append(_in_boxes(query, split_bbox(query.bbox)))
     clauses += [_compare(one) for one in query.filters]
     return " AND ".join(text for text, _ in clauses), [value for _, values in clauses for value in values]
 
 
-def _in_boxes(boxes: tuple[BBox, ...]) -> tuple[str, Parameters]:
+def _in_boxes(query: Query, boxes: tuple[BBox, ...]) -> tuple[str, Parameters]:
+    first, last = days(query.start or _BEGINNING), days(query.end or _END)
     parameters: Parameters = []
     for west, south, east, north in boxes:
-        parameters += [east, west, north, south] * 2
+        edges = [east, west, north, south]
+        parameters += [*edges, last, first, *edges]
     return f"item IN ({' UNION '.join([_IN_BOX] * len(boxes))})", parameters
 
 

@@ -12,7 +12,9 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 from terracube.core.errors import (
     ConflictError,
@@ -22,9 +24,10 @@ from terracube.core.errors import (
     TerraCubeError,
     VersionError,
 )
+from terracube.stac._time import days, sortable
 from terracube.stac.query import BBox, Query
 from terracube.stac.records import Document, Index, Record, dump
-from terracube.stac.stores._sql import TABLES, where
+from terracube.stac.stores._sql import BOXES_PER_ITEM, TABLES, where
 
 FORMAT_VERSION = 1
 _APPLICATION = 0x54435542  # "TCUB" in the file header: this SQLite file is a catalogue
@@ -59,7 +62,7 @@ class SqliteStore:
                 connection.execute(f"PRAGMA application_id = {_APPLICATION}")
                 for statement in filter(str.strip, TABLES.split(";")):
                     connection.execute(statement)
-                meta = [("format_version", str(FORMAT_VERSION)), ("title", title)]
+                meta = [("format_version", str(FORMAT_VERSION)), ("title", title), ("longest_seconds", "0")]
                 connection.executemany("INSERT INTO meta VALUES (?, ?)", meta)
                 connection.execute("INSERT INTO pending VALUES ('catalog', '', '')")
             connection.execute("COMMIT")
@@ -94,15 +97,15 @@ class SqliteStore:
 
     def search(self, query: Query) -> list[Record]:
         """Find items, sorted by first moment, then id, then collection."""
-        condition, parameters = where(query)
         limit = -1 if query.limit is None else query.limit
-        return self._records(_SELECT + condition + _IN_ORDER, [*parameters, limit])
+        with self.read() as transaction:
+            return [Record(*row) for row in transaction.matching(_SELECT, query, _IN_ORDER, limit)]
 
     def count(self, query: Query) -> int:
         """Count all items that match, whatever the limit of the search."""
-        condition, parameters = where(query)
-        with _connected(self.path) as connection:
-            return int(connection.execute(_COUNT + condition, parameters).fetchone()[0])
+        with self.read() as transaction:
+            ((count,),) = transaction.matching(_COUNT, query)
+            return int(count)
 
     def find(self, item_id: str, collection: str | None = None) -> list[Record]:
         """Find the items of one id: at most one per collection, sorted by collection."""
@@ -149,6 +152,12 @@ class Transaction:
         """Give the title of the catalogue."""
         return str(self._one("SELECT value FROM meta WHERE key = 'title'"))
 
+    def matching(self, select: str, query: Query, order: str = "", *more: int) -> Iterable[tuple[Any, ...]]:
+        """Run a SELECT of this module over the items that match."""
+        longest = timedelta(seconds=float(str(self._one("SELECT value FROM meta WHERE key = 'longest_seconds'"))))
+        condition, parameters = where(query, longest=longest)
+        return self._connection.execute(select + condition + order, [*_texts(parameters), *more])
+
     def record(self, collection: str, item_id: str) -> Record | None:
         """Give one item, or ``None``."""
         return self._record("collection = ? AND id = ?", collection, item_id)
@@ -177,32 +186,34 @@ class Transaction:
     def put(self, record: Record, index: Index) -> None:
         """Register an item, in place of the one of the same collection and id if there is one."""
         self.delete(record.collection, record.id)
-        values = (record.collection, record.id, record.folder, index.digest, index.start, index.end, record.text)
-        cursor = self._connection.execute(
+        start, end = sortable(index.start), sortable(index.end)
+        values = (record.collection, record.id, record.folder, index.digest, start, end, record.text)
+        item = self._connection.execute(
             "INSERT INTO items (collection, id, folder, digest, start_at, end_at, document) VALUES (?,?,?,?,?,?,?)",
             values,
-        )
-        item = cursor.lastrowid
-        for box in index.boxes:
-            self._put_box(item, box)
+        ).lastrowid
+        self._put_boxes(item or 0, index)
         links = ((item, rel, target) for rel, target in index.links)
         self._connection.executemany("INSERT INTO links VALUES (?, ?, ?)", links)
+        seconds = (index.end - index.start).total_seconds()
+        self._connection.execute(
+            "UPDATE meta SET value = max(CAST(value AS REAL), ?) WHERE key = 'longest_seconds'", (seconds,)
+        )
 
     def delete(self, collection: str, item_id: str) -> None:
         """Unregister an item, if it is there."""
         item = self._one("SELECT item FROM items WHERE collection = ? AND id = ?", collection, item_id)
-        for sql in (
-            "DELETE FROM boxes WHERE box IN (SELECT box FROM item_boxes WHERE item = ?)",
-            "DELETE FROM item_boxes WHERE item = ?",
-            "DELETE FROM links WHERE item = ?",
-            "DELETE FROM items WHERE item = ?",
-        ):
-            self._connection.execute(sql, (item,))
+        if item is None:
+            return
+        first = int(str(item)) * BOXES_PER_ITEM
+        boxes = ((first + number,) for number in range(BOXES_PER_ITEM))
+        self._connection.executemany("DELETE FROM boxes WHERE box = ?", boxes)
+        self._connection.execute("DELETE FROM links WHERE item = ?", (item,))
+        self._connection.execute("DELETE FROM items WHERE item = ?", (item,))
 
     def clear(self) -> None:
         """Unregister everything."""
         self._connection.execute("DELETE FROM boxes")
-        self._connection.execute("DELETE FROM item_boxes")
         self._connection.execute("DELETE FROM links")
         self._connection.execute("DELETE FROM items")
         self._connection.execute("DELETE FROM collections")
@@ -241,9 +252,8 @@ class Transaction:
     def extent(self, collection: str) -> tuple[BBox | None, tuple[str, str] | None]:
         """Give the box and the period that hold all items of a collection; ``None`` without any."""
         west, south, east, north = self._connection.execute(
-            "SELECT min(w), min(s), max(e), max(n) FROM items JOIN item_boxes USING (item) JOIN boxes USING (box) "
-            "WHERE collection = ?",
-            (collection,),
+            "SELECT min(w), min(s), max(e), max(n) FROM boxes JOIN items ON item = box / ? WHERE collection = ?",
+            (BOXES_PER_ITEM, collection),
         ).fetchone()
         start, end = self._connection.execute(
             "SELECT min(start_at), max(end_at) FROM items WHERE collection = ?", (collection,)
@@ -274,11 +284,13 @@ class Transaction:
         """Note that files have followed."""
         self._connection.executemany("DELETE FROM pending WHERE kind = ? AND collection = ? AND name = ?", jobs)
 
-    def _put_box(self, item: int | None, box: BBox) -> None:
-        west, south, east, north = box
-        key = self._connection.execute("INSERT INTO item_boxes (item) VALUES (?)", (item,)).lastrowid
-        values = (key, west, east, south, north, item, west, east, south, north)
-        self._connection.execute("INSERT INTO boxes VALUES (?,?,?,?,?,?,?,?,?,?)", values)
+    def _put_boxes(self, item: int, index: Index) -> None:
+        times = (days(index.start), days(index.end))
+        rows = (
+            (item * BOXES_PER_ITEM + number, west, east, south, north, *times, west, east, south, north)
+            for number, (west, south, east, north) in enumerate(index.boxes)
+        )
+        self._connection.executemany("INSERT INTO boxes VALUES (?,?,?,?,?,?,?,?,?,?,?)", rows)
 
     def _record(self, condition: str, *parameters: str) -> Record | None:
         row = self._connection.execute(_SELECT + condition, _texts(parameters)).fetchone()
