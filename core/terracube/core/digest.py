@@ -56,7 +56,14 @@ def tree_manifest(folder: Path) -> str:
     renamed.
     """
     files = sorted((p.relative_to(folder).as_posix(), p) for p in folder.rglob("*") if p.is_file())
-    return "".join(f"{file_sha256(path)}  {name}\n" for name, path in files)
+    return "".join(_manifest_line(file_sha256(path), name) for name, path in files)
+
+
+def _manifest_line(sha256_hex: str, name: str) -> str:
+    """Write a line as ``sha256sum`` does, which marks and escapes names that would break or forge lines."""
+    escaped = name.replace("\\", "\\\\").replace("\n", "\\n").replace("\r", "\\r")
+    mark = "" if escaped == name else "\\"
+    return f"{mark}{sha256_hex}  {escaped}\n"
 
 
 def tree_sha256(folder: Path) -> str:

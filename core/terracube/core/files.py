@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import threading
 import urllib.parse
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +14,8 @@ from pathlib import Path
 from terracube.core.errors import HostileInputError, StorageError
 
 _MAX_NAME = 128
+# What Linux and macOS allow for one part of a path, and for a whole one.
+_MAX_PART, _MAX_PATH = 255, 1024
 _SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
 STAGING_PREFIX = ".writing-"
 
@@ -22,18 +25,20 @@ def atomic_path(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside ``path``; rename it to ``path`` if the block ends well, else remove it.
 
     The temporary name starts with ``.writing-`` and keeps the suffix, because some writers choose the format by it.
+    It is the writer's own: two threads or processes that write one path do not meet; the last to end wins.
 
     Raises
     ------
     StorageError
         If the disk refuses (full, read-only, gone).
     """
-    temporary = path.with_name(f"{STAGING_PREFIX}{os.getpid()}-{path.name}")
+    temporary = path.with_name(f"{STAGING_PREFIX}{os.getpid()}-{threading.get_ident()}-{path.name}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
         sync(temporary)
         os.replace(temporary, path)
+        _sync_folder(path.parent)
     except OSError as error:
         raise storage_error(error, path) from error
     finally:
@@ -48,17 +53,32 @@ def storage_error(error: OSError, path: Path) -> StorageError:
 
 
 def sync(path: Path) -> None:
-    """Flush a file, or every file of a folder, to the disk, so that a rename never outlives its content."""
-    for file in [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file()):
-        with file.open("rb") as stream:
-            os.fsync(stream.fileno())
+    """Flush a file, or a folder with all that is in it, to the disk, so that a rename never outlives its content."""
+    inside = [path] if path.is_file() else [path, *sorted(path.rglob("*"))]
+    for entry in inside:
+        if entry.is_dir():
+            _sync_folder(entry)
+        elif entry.is_file():
+            with entry.open("rb") as stream:
+                os.fsync(stream.fileno())
+
+
+def _sync_folder(folder: Path) -> None:
+    """Flush the names in a folder: without it a renamed file may be gone after a power cut."""
+    if os.name != "posix":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def remove(path: Path) -> None:
     """Remove a file or a folder if it is there."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
-    else:
+    elif path.is_symlink() or path.exists():
         path.unlink(missing_ok=True)
 
 
@@ -108,7 +128,10 @@ def is_remote(href: str) -> bool:
     >>> is_remote("https://example.org/B04.tif"), is_remote("./B04.tif"), is_remote("/vsicurl/http://a/b.tif")
     (True, False, True)
     """
-    return href.startswith("/vsi") or (urllib.parse.urlsplit(href).scheme not in ("", "file"))
+    try:
+        return href.startswith("/vsi") or urllib.parse.urlsplit(href).scheme not in ("", "file")
+    except ValueError:  # no address at all, such as "//[": certainly no name of a file beside the item
+        return True
 
 
 def resolve_below(folder: Path, href: str) -> Path:
@@ -117,12 +140,15 @@ def resolve_below(folder: Path, href: str) -> Path:
     Raises
     ------
     HostileInputError
-        If the href is remote, absolute, holds NUL, or leaves the folder, also through a symbolic link.
+        If the href is remote, absolute, no name of a file (NUL, too long, not encodable), or leaves the folder, also
+        through a symbolic link.
     """
-    path = (folder / href) if "\0" not in href else folder
-    inside = "\0" not in href and not is_remote(href) and path.resolve().is_relative_to(folder.resolve())
-    if inside and not Path(href).is_absolute():
-        return path
+    local = "://" not in href and not is_remote(href) and not Path(href).is_absolute()
+    if local and _can_name_a_file(href):
+        path = folder / href
+        # os.path.realpath, unlike Path.resolve, does not raise on a symbolic link that leads to itself.
+        if Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder)):
+            return path
     raise HostileInputError(
         "an href leaves the folder of its item",
         where=str(folder),
@@ -130,3 +156,11 @@ def resolve_below(folder: Path, href: str) -> Path:
         got=repr(href[:200]),
         todo="move the file beside its item",
     )
+
+
+def _can_name_a_file(href: str) -> bool:
+    try:
+        whole = os.fsencode(href)
+    except UnicodeEncodeError:
+        return False
+    return b"\0" not in whole and len(whole) <= _MAX_PATH and all(len(p) <= _MAX_PART for p in whole.split(b"/"))

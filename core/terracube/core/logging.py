@@ -23,7 +23,7 @@ class JsonFormatter(logging.Formatter):
             "logger": record.name,
             "message": record.getMessage(),
         }
-        line |= {key: value for key, value in record.__dict__.items() if key not in _PLAIN}
+        line |= {key: value for key, value in record.__dict__.items() if key not in _PLAIN and key not in line}
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
         return json.dumps(line, default=str)
@@ -50,5 +50,5 @@ def set_up(*, verbose: int = 0, as_json: bool = False, stream: IO[str] | None = 
     handler.setFormatter(JsonFormatter() if as_json else logging.Formatter("%(levelname)s %(name)s: %(message)s"))
     logger = logging.getLogger(_ROOT)
     logger.handlers[:] = [handler]
-    logger.setLevel([logging.WARNING, logging.INFO, logging.DEBUG][min(verbose, 2)])
+    logger.setLevel([logging.WARNING, logging.INFO, logging.DEBUG][max(0, min(verbose, 2))])
     logger.propagate = False

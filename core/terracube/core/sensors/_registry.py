@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -11,6 +13,9 @@ from typing import Any
 import yaml
 
 from terracube.core.errors import MetadataError, NotFoundError
+
+# Two numbers: of "4" alone it could not be told whether it comes before "04.00".
+_BASELINE = re.compile(r"[0-9]{1,3}\.[0-9]{1,3}")
 
 
 @dataclass(frozen=True)
@@ -192,7 +197,7 @@ def resolve_radiometry(
     Raises
     ------
     MetadataError
-        If the offset cannot be known, or the item contradicts itself.
+        If the offset cannot be known, scale or offset are no usable numbers, or the item contradicts itself.
 
     Examples
     --------
@@ -205,8 +210,9 @@ def resolve_radiometry(
     """
     rule = sensor.reflectance
     known_scale = float(rule["scale"] if scale is None else scale)
-    applied = properties.get(rule["offset_applied_property"])
-    if applied is True:
+    _check_numbers(known_scale, offset, where)
+    applied = _applied(properties, rule, where)
+    if applied:
         return Radiometry(known_scale, 0.0, f"{rule['offset_applied_property']} is true")
     baseline = properties.get(rule["baseline_property"])
     by_rule = None if baseline is None else _offset_of_baseline(str(baseline), rule, where)
@@ -220,23 +226,44 @@ def resolve_radiometry(
                 todo="add the processing baseline to the item's properties",
             )
         return Radiometry(known_scale, by_rule, f"{rule['baseline_property']} is {baseline}")
-    if by_rule is not None and offset != by_rule and (by_rule == 0.0 or applied is False):
-        raise MetadataError(
-            "the declared offset contradicts the processing baseline",
-            where=where,
-            expected=f"{by_rule} for baseline {baseline}",
-            got=str(offset),
-            todo="correct raster:offset or the baseline in the item",
-        )
+    if by_rule is not None:
+        # An offset of 0 where the baseline has one says, as the flag does, that the provider took it away already.
+        allowed = (by_rule,) if applied is False else (by_rule, 0.0)
+        if not any(abs(offset - value) < 1e-6 for value in allowed):
+            raise MetadataError(
+                "the declared offset contradicts the processing baseline",
+                where=where,
+                expected=f"{by_rule} for baseline {baseline}",
+                got=str(offset),
+                todo="correct raster:offset or the baseline in the item",
+            )
     return Radiometry(known_scale, float(offset), "declared by the asset")
 
 
-def _offset_of_baseline(baseline: str, rule: Mapping[str, Any], where: str) -> float:
-    try:
-        number = tuple(int(part) for part in baseline.split("."))
-    except ValueError as error:
+def _check_numbers(scale: float, offset: float | None, where: str) -> None:
+    if not (math.isfinite(scale) and scale > 0 and math.isfinite(offset or 0.0)):
         raise MetadataError(
-            "the processing baseline is not a number", where=where, expected="like 05.09", got=repr(baseline)
-        ) from error
+            "scale or offset are no usable numbers",
+            where=where,
+            expected="scale > 0, both finite",
+            got=f"scale {scale}, offset {offset}",
+        )
+
+
+def _applied(properties: Mapping[str, Any], rule: Mapping[str, Any], where: str) -> bool | None:
+    applied = properties.get(rule["offset_applied_property"])
+    if applied is None or isinstance(applied, bool):
+        return applied
+    raise MetadataError(
+        f"{rule['offset_applied_property']} is neither true nor false", where=where, got=repr(applied)[:80]
+    )
+
+
+def _offset_of_baseline(baseline: str, rule: Mapping[str, Any], where: str) -> float:
+    if not _BASELINE.fullmatch(baseline):
+        raise MetadataError(
+            "the processing baseline is not a number", where=where, expected="like 05.09", got=repr(baseline)[:80]
+        )
+    number = tuple(int(part) for part in baseline.split("."))
     first = tuple(int(part) for part in rule["offset_from_baseline"].split("."))
     return float(rule["offset"]) if number >= first else 0.0

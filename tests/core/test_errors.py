@@ -1,0 +1,44 @@
+"""Errors tell their facts, and survive the way between processes."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import pickle
+
+import pytest
+
+from terracube.core import errors
+from terracube.core.errors import AssetError, InputError, TerraCubeError
+
+FACTS = {"where": "S2A/red", "expected": "a raster", "got": "a text", "todo": "fetch it again"}
+CLASSES = [cls for _, cls in inspect.getmembers(errors, inspect.isclass) if issubclass(cls, TerraCubeError)]
+
+
+@pytest.mark.parametrize("cls", CLASSES)
+@pytest.mark.parametrize("copied", [lambda e: pickle.loads(pickle.dumps(e)), copy.copy, copy.deepcopy])
+def test_every_error_survives_a_copy(cls, copied):
+    """A pickled or copied error has the same class, facts and text: it crosses process borders."""
+    error = cls("the file is no raster", **FACTS)
+    again = copied(error)
+    assert type(again) is cls
+    assert str(again) == str(error)
+    assert again.as_dict() == error.as_dict() == FACTS
+    assert again.what == "the file is no raster"
+
+
+def test_text_holds_all_facts_and_no_empty_ones():
+    """The message names what, where, expected, got and to do, and leaves out what nobody said."""
+    assert str(AssetError("broken", **FACTS)) == (
+        "broken (where: S2A/red; expected: a raster; got: a text; to do: fetch it again)"
+    )
+    assert str(InputError("empty", got="0")) == "empty (got: 0)"
+    assert str(InputError("empty")) == "empty"
+
+
+def test_one_base_and_distinct_classes():
+    """One base catches everything; no error of ours is an instance of another one of ours."""
+    assert len(CLASSES) >= 12
+    for cls in CLASSES:
+        assert issubclass(cls, TerraCubeError)
+        assert cls is TerraCubeError or cls.__bases__ == (TerraCubeError,)
