@@ -1,0 +1,294 @@
+"""The target grid: where every pixel lies, as integers counted from the origin of its CRS.
+
+A grid is a CRS, a resolution and a phase, which fix every pixel of the plane, and an integer offset and shape, which
+choose some of them. Column ``k`` has its left edge at ``(k + phase) * resolution``. The phase is kept to 2^-20 of a
+pixel, so ``k + phase`` is exact and the product has one rounding: a coordinate is a function of ``k`` alone, never of
+the window it is asked from. That is what makes results independent of how work is cut into blocks.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from operator import index
+from typing import Any, NamedTuple
+
+import numpy as np
+from affine import Affine
+from numpy.typing import NDArray
+from odc.geo.geobox import GeoBox
+
+from terracube.core.errors import InputError, MetadataError
+from terracube.cubes.crs import Bounds, check_bbox, project_bbox, to_crs_text
+
+_FRACTION = 1 << 20
+_SNAP = 1e-6
+# Pixels beyond this index cannot be told apart: index and phase together would need more than the 53 bits of a float.
+_MAX_INDEX = 1 << 31
+
+
+class YX(NamedTuple):
+    """A pair of integers with its order in its name."""
+
+    y: int
+    x: int
+
+
+class Pair(NamedTuple):
+    """A pair of numbers with its order in its name."""
+
+    y: float
+    x: float
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Pixels of a north-up raster, equal in every window of the same raster.
+
+    Examples
+    --------
+    >>> utm = "EPSG:32633"
+    >>> grid = Grid.from_bbox((499980, 5090280, 500220, 5090520), crs=utm, resolution=120, bbox_crs=utm)
+    >>> grid.shape, grid.bounds.left
+    (YX(y=2, x=3), 499920.0)
+    """
+
+    crs: str
+    """Canonical text: ``EPSG:32633``, or WKT2 where there is no code."""
+    resolution: Pair
+    """Signed pixel size in CRS units; ``y`` is negative, because rows run south."""
+    phase: Pair
+    """Fraction of a pixel, in [0, 1), by which the pixel edges lie off the multiples of the resolution."""
+    offset: YX
+    """Index of the first row and column."""
+    shape: YX
+    """Rows and columns."""
+
+    @classmethod
+    def from_affine(cls, crs: Any, transform: Affine, shape: tuple[int, int]) -> Grid:
+        """Take the grid of a raster from its header.
+
+        Raises
+        ------
+        MetadataError
+            If the raster is rotated or not north-up, or its numbers are no place.
+        """
+        numbers = tuple(transform)[:6]
+        if not all(math.isfinite(number) for number in numbers):
+            raise MetadataError("the geotransform is not finite", expected="six finite numbers", got=str(numbers))
+        if transform.b or transform.d or transform.a <= 0 or transform.e >= 0:
+            raise MetadataError(
+                "the raster is rotated or not north-up",
+                expected="transform (a>0, 0, c, 0, e<0, f)",
+                got=str(numbers),
+                todo="warp it to a north-up grid first",
+            )
+        edges = Pair(transform.f / transform.e, transform.c / transform.a)
+        if max(abs(edges.y), abs(edges.x)) + max(shape) >= _MAX_INDEX:
+            raise MetadataError(
+                "the pixels are too small for their place", expected="a usual pixel size", got=str(numbers)
+            )
+        (phase_y, row), (phase_x, col) = _split(edges.y), _split(edges.x)
+        resolution = Pair(float(transform.e), float(transform.a))
+        return cls(to_crs_text(crs), resolution, Pair(phase_y, phase_x), YX(row, col), YX(*shape))
+
+    @classmethod
+    def from_bbox(
+        cls,
+        bbox: Iterable[float],
+        *,
+        crs: Any,
+        resolution: float | tuple[float, float],
+        bbox_crs: Any = "EPSG:4326",
+        align: Grid | None = None,
+    ) -> Grid:
+        """Make the smallest grid that covers a box.
+
+        Parameters
+        ----------
+        bbox : four numbers
+            West, south, east, north. West greater than east crosses the antimeridian.
+        crs
+            CRS of the grid.
+        resolution : float or (y, x)
+            Pixel size in units of ``crs``, positive.
+        bbox_crs
+            CRS of the box; longitude and latitude unless given.
+        align : Grid or None
+            Take the pixel edges of this grid (its phase); else edges lie on multiples of the resolution.
+
+        Raises
+        ------
+        InputError
+            If the box is empty, inverted or outside the CRS, the resolution is not positive or absurdly fine, or
+            ``align`` has another CRS or resolution.
+        """
+        text = to_crs_text(crs)
+        size = _positive(resolution)
+        phase = _phase_of(align, text, size)
+        box = project_bbox(check_bbox(bbox, bbox_crs), to_crs_text(bbox_crs), text)
+        _check_fineness(box, size)
+        top, bottom = _cover(box.top / size.y, box.bottom / size.y, phase.y)
+        left, right = _cover(box.left / size.x, box.right / size.x, phase.x)
+        return cls(text, size, phase, YX(top, left), YX(bottom - top, right - left))
+
+    @classmethod
+    def covering(cls, grids: Iterable[Grid], *, like: Grid) -> Grid:
+        """Make the grid of all pixels of ``like`` whose centres lie in the box around the other grids.
+
+        A centre on the northern or western edge lies inside, one on the southern or eastern edge does not: the same
+        rule by which a pixel between two source pixels goes to the south and east.
+
+        Raises
+        ------
+        InputError
+            If there is no grid, or the CRS of ``like`` does not hold one of them in one piece.
+        """
+        boxes = [project_bbox(g.bounds, g.crs, like.crs) for g in grids]
+        if not boxes:
+            raise InputError("there is no grid to cover", expected="one grid or more", got="none")
+        left, bottom = min(b.left for b in boxes), min(b.bottom for b in boxes)
+        right, top = max(b.right for b in boxes), max(b.top for b in boxes)
+        first_row, rows = _hold(top / like.resolution.y, bottom / like.resolution.y, like.phase.y)
+        first_col, cols = _hold(left / like.resolution.x, right / like.resolution.x, like.phase.x)
+        return replace(like, offset=YX(first_row, first_col), shape=YX(rows, cols))
+
+    @property
+    def transform(self) -> Affine:
+        """Affine transform from pixel corners to CRS coordinates."""
+        edge = self._edges(np.zeros(1, "int64"), np.zeros(1, "int64"))
+        return Affine(self.resolution.x, 0.0, float(edge[1][0]), 0.0, self.resolution.y, float(edge[0][0]))
+
+    @property
+    def bounds(self) -> Bounds:
+        """Outer edges in CRS units."""
+        y, x = self._edges(np.array([0, self.shape.y]), np.array([0, self.shape.x]))
+        return Bounds(float(x[0]), float(y[1]), float(x[1]), float(y[0]))
+
+    @property
+    def geobox(self) -> GeoBox:
+        """The same grid as odc-geo knows it."""
+        return GeoBox((self.shape.y, self.shape.x), self.transform, self.crs)
+
+    def _edges(self, rows: NDArray[Any], cols: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        y = (self.offset.y + rows + self.phase.y) * self.resolution.y
+        x = (self.offset.x + cols + self.phase.x) * self.resolution.x
+        return y, x
+
+    def centres(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Give the coordinates of pixel centres: rows (y) and columns (x), in CRS units."""
+        return self._edges(np.arange(self.shape.y) + 0.5, np.arange(self.shape.x) + 0.5)
+
+    def window(self, start: YX, shape: YX) -> Grid:
+        """Give a part of this grid; its pixels are the same pixels."""
+        return replace(self, offset=YX(self.offset.y + start.y, self.offset.x + start.x), shape=shape)
+
+    def same_pixels(self, other: Grid) -> bool:
+        """Tell whether both grids divide the plane into the same pixels."""
+        mine, theirs = (self.crs, self.resolution, self.phase), (other.crs, other.resolution, other.phase)
+        return mine == theirs
+
+    def chunks(self, block: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Give the rows and the columns of each block of at most ``block`` x ``block`` pixels."""
+        return _pieces(self.shape.y, block), _pieces(self.shape.x, block)
+
+    def blocks(self, block: int) -> Iterator[Grid]:
+        """Go through the blocks in row order."""
+        for y in range(0, self.shape.y, block):
+            for x in range(0, self.shape.x, block):
+                yield self.window(YX(y, x), YX(min(block, self.shape.y - y), min(block, self.shape.x - x)))
+
+    def as_dict(self) -> dict[str, Any]:
+        """Give the grid as plain JSON values, from which :meth:`from_dict` makes the same grid again."""
+        return {
+            "crs": self.crs,
+            "resolution": [self.resolution.y, self.resolution.x],
+            "phase": [self.phase.y, self.phase.x],
+            "offset": list(self.offset),
+            "shape": list(self.shape),
+        }
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Grid:
+        """Make a grid from what :meth:`as_dict` gave.
+
+        Raises
+        ------
+        InputError
+            If a field is missing or malformed.
+        """
+        try:
+            resolution, phase = (Pair(*map(float, values[key])) for key in ("resolution", "phase"))
+            offset, shape = (YX(*map(index, values[key])) for key in ("offset", "shape"))
+            crs = to_crs_text(values["crs"])
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
+            raise InputError(
+                "malformed grid", expected="crs, resolution, phase, offset, shape", got=repr(error)
+            ) from error
+        signs = resolution.y < 0 < resolution.x and max(map(abs, resolution)) < math.inf and min(shape) > 0
+        small = max(map(abs, (*offset, *shape))) < _MAX_INDEX
+        if not (signs and small and all(0 <= part < 1 for part in phase)):
+            raise InputError(
+                "malformed grid", expected="resolution (-, +), phase in [0, 1), shape > 0", got=str(values)[:200]
+            )
+        return cls(crs, resolution, phase, offset, shape)
+
+
+def _split(edge: float) -> tuple[float, int]:
+    """Split an edge, in pixels, into its phase (kept to 2^-20) and its integer index."""
+    index, fraction = divmod(round(edge * _FRACTION), _FRACTION)
+    return fraction / _FRACTION, index
+
+
+def _positive(resolution: float | tuple[float, float]) -> Pair:
+    try:
+        y, x = map(float, (resolution, resolution) if np.isscalar(resolution) else resolution)
+    except (TypeError, ValueError) as error:
+        raise InputError("the resolution is no number", expected="a number, or (y, x)", got=repr(resolution)) from error
+    if not (math.isfinite(y) and math.isfinite(x) and y > 0 and x > 0):
+        raise InputError("the resolution is not positive", expected="> 0, in units of the CRS", got=str(resolution))
+    return Pair(-y, x)
+
+
+def _check_fineness(box: Bounds, size: Pair) -> None:
+    farthest = max(max(abs(box.top), abs(box.bottom)) / -size.y, max(abs(box.left), abs(box.right)) / size.x)
+    if farthest >= _MAX_INDEX:
+        raise InputError(
+            "the resolution is too fine for this CRS",
+            where="resolution",
+            expected="pixels that can be counted",
+            got=f"{size.x:g}, which makes {farthest:.3g} pixels from the origin of the CRS",
+            todo="give the resolution in units of the CRS",
+        )
+
+
+def _phase_of(align: Grid | None, crs: str, size: Pair) -> Pair:
+    if align is None:
+        return Pair(0.0, 0.0)
+    if (align.crs, align.resolution) != (crs, size):
+        raise InputError(
+            "a grid can only be aligned with one of the same CRS and resolution",
+            expected=f"{crs}, {size.x:g}",
+            got=f"{align.crs}, {align.resolution.x:g}",
+            todo="leave out the alignment, or the CRS and resolution",
+        )
+    return align.phase
+
+
+def _cover(first: float, last: float, phase: float) -> tuple[int, int]:
+    """Give the first index and the index after the last of the pixels that cover [first, last] (in pixels)."""
+    start = math.floor(first - phase + _SNAP)
+    stop = math.ceil(last - phase - _SNAP)
+    return start, max(stop, start + 1)
+
+
+def _hold(first: float, last: float, phase: float) -> tuple[int, int]:
+    """Give the first index and the number of the pixels whose centres lie in [first, last) (in pixels)."""
+    start = math.ceil(first - phase - 0.5 - _SNAP)
+    stop = math.ceil(last - phase - 0.5 - _SNAP)
+    return start, max(stop - start, 1)
+
+
+def _pieces(size: int, block: int) -> tuple[int, ...]:
+    return tuple(min(block, size - start) for start in range(0, size, block))
