@@ -1,0 +1,17 @@
+"""Science: chains from cubes to product layers. Never looks at a catalogue."""
+
+from terracube.processing.chain import Chain, ChainParameters, Estimate, Map, chain_names, get_chain, register
+from terracube.processing.composite import COMPOSITE, CompositeParameters, composite
+
+__all__ = [
+    "COMPOSITE",
+    "Chain",
+    "ChainParameters",
+    "CompositeParameters",
+    "Estimate",
+    "Map",
+    "chain_names",
+    "composite",
+    "get_chain",
+    "register",
+]

@@ -1,0 +1,170 @@
+"""Chains: the same result from items, cubes, numpy and Dask; lazy; one task per block; parameters that are checked."""
+
+from __future__ import annotations
+
+import pickle
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pystac
+import pytest
+import xarray as xr
+from dask.base import optimize
+
+from terracube import cubes
+from terracube.core.errors import InputError
+from terracube.ingest.simulate import Region, write_scenes
+from terracube.processing import COMPOSITE, CompositeParameters, chain_names, composite, get_chain, register
+
+BANDS = ("red", "nir")
+
+
+@pytest.fixture(scope="module")
+def items(tmp_path_factory: pytest.TempPathFactory) -> list[pystac.Item]:
+    """Four small simulated scenes of two dates."""
+    folder = tmp_path_factory.mktemp("scenes")
+    paths = write_scenes(Region(seed=11, size=90), folder, dates=["2023-06-09", "2023-07-09"])
+    return [pystac.Item.from_file(str(path)) for path in paths]
+
+
+@pytest.fixture(scope="module")
+def grid(items: list[pystac.Item]) -> cubes.Grid:
+    """The grid of the scenes."""
+    scenes = cubes.read_scenes(items, BANDS).scenes
+    return cubes.Grid.covering([s.bands["red"].grid for s in scenes], like=scenes[0].bands["red"].grid)
+
+
+def _noise(shape: tuple[int, ...], missing: float = 0.3) -> xr.Dataset:
+    rng = np.random.default_rng(7)
+    values = rng.uniform(0.02, 0.4, (2, *shape)).astype("float32")
+    values[:, rng.uniform(size=shape) < missing] = np.nan
+    return xr.Dataset({name: (("time", "y", "x"), layer) for name, layer in zip(BANDS, values, strict=True)})
+
+
+def test_items_and_cube_give_the_same_bits(items: list[pystac.Item], grid: cubes.Grid) -> None:
+    """`chain(items)` equals `chain(cubes.load(items))`, lazily, in other blocks too."""
+    direct = COMPOSITE(items, grid=grid, parameters={"bands": BANDS}, block=40)
+    loaded = COMPOSITE(cubes.load(items, bands=BANDS, grid=grid, chunks=33))
+    assert direct.chunks
+    assert loaded.chunks
+    xr.testing.assert_identical(direct.compute(), loaded.compute())
+    assert float(direct["count"].max()) == 2
+
+
+def test_numpy_and_dask_agree() -> None:
+    """A cube in memory and a lazy one give the same; a cube in several chunks along time is joined."""
+    cube = _noise((6, 17, 13))
+    whole = composite(cube)
+    xr.testing.assert_identical(composite(cube.chunk(time=2, y=5, x=4)).compute(), whole)
+    assert whole["count"].dtype == "uint16"
+    assert whole.red.dtype == "float32"
+    np.testing.assert_array_equal(whole["count"], np.isfinite(cube.red).sum("time"))
+
+
+def test_one_task_per_block(items: list[pystac.Item], grid: cubes.Grid) -> None:
+    """Reading and reducing a block are one task; task names do not change from build to build."""
+    parameters = COMPOSITE.to_parameters({"bands": BANDS})
+    plan = COMPOSITE.plan(items, grid, parameters)
+    first, second = (COMPOSITE.run(plan, parameters, block=30).data for _ in range(2))
+    assert set(first.__dask_graph__()) == set(second.__dask_graph__())
+    (optimised,) = optimize(first)
+    blocks = 9
+    keys = [key for key in optimised.__dask_graph__() if isinstance(key, tuple)]
+    assert len(keys) <= 2 * blocks, "one fused task and one name for it per block"
+    assert len(optimised.__dask_graph__()) - len(keys) <= 1, "the plan, once"
+    assert len(pickle.dumps(plan)) < 20_000
+
+
+def test_min_clear() -> None:
+    """Pixels seen less often than asked for are missing in bands and deviations; their count stays."""
+    cube = _noise((4, 9, 9), missing=0.5)
+    found = composite(cube, min_clear=3)
+    few = found["count"].values < 3
+    assert few.any()
+    assert not few.all()
+    for name in (*BANDS, "emad", "smad", "bcmad"):
+        np.testing.assert_array_equal(np.isnan(found[name]), few)
+
+
+@pytest.mark.parametrize("shape", [(3, 1, 1), (1, 4, 5), (0, 3, 3)])
+def test_small_and_empty(shape: tuple[int, int, int]) -> None:
+    """One pixel, one date, no date: NaN and a count of zero where nothing was seen."""
+    found = composite(_noise(shape, missing=0.0))
+    assert (found["count"] == shape[0]).all()
+    assert bool(found.red.isnull().all()) == (shape[0] == 0)
+
+
+def test_all_missing() -> None:
+    """A cube without any observation gives NaN, never zero."""
+    found = composite(_noise((4, 5, 5), missing=1.1))
+    assert bool(found.to_array().sel(variable=[*BANDS, "emad", "smad", "bcmad"]).isnull().all())
+    assert int(found["count"].max()) == 0
+
+
+def test_a_date_needs_all_bands() -> None:
+    """Where one band is missing, the date does not count."""
+    cube = _noise((5, 4, 4), missing=0.0)
+    cube.nir.values[2] = np.nan
+    assert (composite(cube)["count"] == 4).all()
+
+
+def test_digest_and_schema() -> None:
+    """The digest follows name, version and parameters; the schema describes every parameter."""
+    one = COMPOSITE.to_parameters({"bands": ["red"]})
+    other = COMPOSITE.to_parameters({"bands": ["red"], "min_clear": 2})
+    assert COMPOSITE.digest(one) == COMPOSITE.digest(CompositeParameters(bands=("red",)))
+    newer = replace(COMPOSITE, version="9")
+    assert len({COMPOSITE.digest(one), COMPOSITE.digest(other), newer.digest(one)}) == 3
+    properties: dict[str, Any] = COMPOSITE.schema()["properties"]
+    assert set(properties) == {"bands", "mask", "groupby", "min_clear", "eps"}
+    assert all("description" in told for told in properties.values())
+
+
+def test_estimate_bounds_what_is_needed(items: list[pystac.Item], grid: cubes.Grid) -> None:
+    """Memory grows with block and workers; disk does not; tasks are counted exactly."""
+    parameters = COMPOSITE.to_parameters({"bands": BANDS})
+    plan = COMPOSITE.plan(items, grid, parameters)
+    small = COMPOSITE.estimate(plan, parameters, block=30, workers=1)
+    large = COMPOSITE.estimate(plan, parameters, block=60, workers=2)
+    assert small.tasks == 9
+    assert large.tasks == 4
+    assert large.memory > 7 * small.memory
+    block_bytes = 4 * 30 * 30 * (2 * len(plan.groups) + 6)
+    assert small.memory >= block_bytes
+
+
+def test_registry() -> None:
+    """A chain is known by name; an unknown name lists the known ones; a name is taken once."""
+    assert get_chain("composite") is COMPOSITE
+    assert "composite" in chain_names()
+    with pytest.raises(InputError, match="composite"):
+        get_chain("alchemy")
+    with pytest.raises(InputError, match="registered"):
+        register(replace(COMPOSITE, title="another"))
+
+
+@pytest.mark.parametrize(
+    "values",
+    [{"bands": []}, {"min_clear": 0}, {"eps": -1}, {"mask": "cloudy"}, {"groupby": "week"}, {"surprise": 1}],
+)
+def test_wrong_parameters_are_named(values: dict[str, Any]) -> None:
+    """A wrong parameter is refused by name."""
+    with pytest.raises(InputError, match=next(iter(values))):
+        COMPOSITE.to_parameters(values)
+
+
+def test_items_need_a_grid(items: list[pystac.Item]) -> None:
+    """Without a grid the error says how to give one."""
+    with pytest.raises(InputError, match="from_bbox"):
+        COMPOSITE(items)
+
+
+def test_real_cube_from_netcdf_like_dataset(tmp_path: Path) -> None:
+    """A dataset from anywhere enters the chain: other order of dimensions, float64, extra coordinates."""
+    cube = _noise((5, 8, 6))
+    other = cube.transpose("y", "x", "time").astype("float64").assign_coords(x=np.arange(6.0), y=np.arange(8.0))
+    found = composite(other)
+    np.testing.assert_array_equal(found.red.values, composite(cube).red.values)
+    assert "x" in found.coords
