@@ -1,0 +1,208 @@
+"""From finished blocks to a published product: COGs, Zarr, quick-look, report, item; verified, then registered."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pystac
+
+from terracube.core.digest import tree_manifest
+from terracube.core.sensors import Sensor, sensor_of
+from terracube.cubes import Grid
+from terracube.cubes.preview import map_png, rgb_png, thin
+from terracube.cubes.storage import Layer, Scratch, Statistics, write_cog, write_group
+from terracube.cubes.storage.layers import strips
+from terracube.processing import Chain
+from terracube.production.prepare import Job
+from terracube.production.report import Picture, write_report
+from terracube.stac import (
+    ChainRef,
+    InputRef,
+    LeftOut,
+    Provenance,
+    band,
+    derived_from,
+    describe_collection,
+    file_asset,
+    footprint,
+    projection_fields,
+    raster_asset,
+    set_extensions,
+    zarr_asset,
+)
+
+_TRUE_COLOUR = ("red", "green", "blue")
+
+
+def product_collection(chain: Chain) -> pystac.Collection:
+    """Describe the collection of a chain's products."""
+    told = f"{chain.title}: products of the chain {chain.name}"
+    return describe_collection(chain.name, title=chain.title, description=told)
+
+
+def write_product(
+    job: Job, scratch: Scratch, folder: Path, *, item_id: str, seconds: Mapping[str, float], threads: int
+) -> pystac.Item:
+    """Write all files of a product into a staging folder, and its item.
+
+    Parameters
+    ----------
+    job, scratch
+        What was computed, and where its pixels lie.
+    folder : Path
+        Staging folder.
+    item_id : str
+    seconds : dict
+        Time per stage so far, for the report.
+    threads : int
+        Layers written at once.
+    """
+    layers = job.chain.layers(job.parameters)
+    grid = job.plan.grid
+    statistics = _write_cogs(scratch, folder, layers, grid, threads)
+    write_group(folder / "cube.zarr", scratch, grid, layers, title=job.chain.title)
+    (folder / "cube.sha256").write_text(tree_manifest(folder / "cube.zarr"), encoding="utf-8")
+    histogram = _histogram(scratch, layers)
+    pictures = _pictures(scratch, layers, len(histogram) - 1)
+    (folder / "preview.png").write_bytes(pictures[0].png)
+    write_report(folder / "report.html", job, item_id, pictures=pictures, histogram=histogram, seconds=seconds)
+    return _item(job, folder, item_id, layers, statistics)
+
+
+def _write_cogs(scratch: Scratch, folder: Path, layers: Sequence[Layer], grid: Grid, threads: int) -> list[Statistics]:
+    def write(number: int) -> Statistics:
+        rows = partial(scratch.rows, number)
+        return write_cog(folder / f"{layers[number].name}.tif", rows, grid, layers[number])
+
+    with ThreadPoolExecutor(max_workers=threads, thread_name_prefix="cog") as pool:
+        return list(pool.map(write, range(len(layers))))
+
+
+def _histogram(scratch: Scratch, layers: Sequence[Layer]) -> tuple[int, ...]:
+    """Count pixels by number of clear observations: integers, so the order of adding does not matter."""
+    validity = next(number for number, layer in enumerate(layers) if layer.role == "validity")
+    total = np.zeros(1, "int64")
+    for start, stop in strips(scratch.shape.y, 512):
+        counts = np.bincount(scratch.rows(validity, start, stop).astype("int64").ravel(), minlength=total.size)
+        counts[: total.size] += total
+        total = counts
+    return tuple(int(value) for value in total)
+
+
+def _pictures(scratch: Scratch, layers: Sequence[Layer], most: int) -> list[Picture]:
+    names = [layer.name for layer in layers]
+    shown = {name: thin(scratch, number) for number, name in enumerate(names) if name in _TRUE_COLOUR or number == 0}
+    first = layers[0]
+    if all(name in names for name in _TRUE_COLOUR):
+        main = Picture("True colour (red, green, blue)", rgb_png([shown[name] for name in _TRUE_COLOUR]))
+    else:
+        values = shown[first.name]
+        seen = values[np.isfinite(values)]
+        low, high = (float(v) for v in np.percentile(seen, (2, 98))) if seen.size else (0.0, 1.0)
+        main = Picture(first.title, map_png(values, low=low, high=high))
+    validity = next(layer for layer in layers if layer.role == "validity")
+    counts = map_png(thin(scratch, names.index(validity.name)), low=0, high=max(most, 1))
+    return [main, Picture(f"Number of {validity.title} (0 to {most})", counts)]
+
+
+def _item(
+    job: Job, folder: Path, item_id: str, layers: Sequence[Layer], statistics: Sequence[Statistics]
+) -> pystac.Item:
+    grid = job.plan.grid
+    geometry, bbox = footprint(grid.bounds, grid.crs)
+    moments = [scene.acquired for group in job.plan.groups for scene in group]
+    item = pystac.Item(
+        item_id,
+        geometry,
+        bbox,
+        None,
+        {"created": datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")},
+        start_datetime=min(moments),
+        end_datetime=max(moments),
+        collection=job.chain.name,
+    )
+    item.common_metadata.title = f"{job.chain.title}, {job.request.datetime}"
+    item.common_metadata.gsd = float(grid.resolution.x) if grid.crs.startswith("EPSG:32") else None
+    sensor = sensor_of(job.request.collection)
+    for layer, found in zip(layers, statistics, strict=True):
+        item.add_asset(layer.name, _layer_asset(layer, found, folder, grid, sensor))
+    _add_others(item, folder, job)
+    item.properties["terracube:slot"] = job.request.slot
+    item.properties["terracube:grid"] = grid.as_dict()
+    item.properties.update(_provenance(job).properties())
+    item.add_links(derived_from(job.items))
+    return set_extensions(item)
+
+
+def _provenance(job: Job) -> Provenance:
+    inputs = zip(job.items, job.inputs, strict=True)
+    return Provenance(
+        key=job.key,
+        chain=ChainRef(job.chain.name, job.chain.version, job.chain.digest(job.parameters)),
+        parameters=job.parameters.model_dump(mode="json"),
+        request=job.request.model_dump(mode="json"),
+        inputs=tuple(InputRef(item.id, item.collection_id or "", checksum) for item, (_, checksum) in inputs),
+        left_out=tuple(LeftOut(left.id, left.reason) for left in job.left_out),
+        lineage=_lineage(job),
+    )
+
+
+def _lineage(job: Job) -> str:
+    dates, scenes = len(job.plan.groups), len(job.items)
+    masked = ", ".join(map(str, job.plan.spec.masked or ())) or "none"
+    return (
+        f"{job.chain.title} of {scenes} scenes on {dates} dates. Scenes of one solar day are placed in order of time "
+        f"and id; a pixel takes the first clear one. Classes left out: {masked}. Resampling: nearest neighbour, exact."
+    )
+
+
+def _layer_asset(layer: Layer, found: Statistics, folder: Path, grid: Grid, sensor: Sensor) -> pystac.Asset:
+    known = sensor.bands.get(layer.name)
+    fields = band(
+        layer.name,
+        description=layer.title,
+        common_name=known.common_name if known else None,
+        center_wavelength=known.center_wavelength if known else None,
+        full_width_half_max=known.full_width_half_max if known else None,
+        unit=layer.unit,
+        **{"raster:sampling": "area", "raster:spatial_resolution": grid.resolution.x},
+    )
+    return raster_asset(
+        folder / f"{layer.name}.tif",
+        href=f"./{layer.name}.tif",
+        title=layer.title,
+        roles=["data"] if layer.role == "data" else ["data", layer.role],
+        bands=[fields],
+        code=grid.crs,
+        shape=grid.shape,
+        transform=tuple(grid.transform),
+        nodata=layer.missing,
+        data_type=layer.dtype,
+        statistics=found.as_dict(),
+    )
+
+
+def _add_others(item: pystac.Item, folder: Path, job: Job) -> None:
+    grid = job.plan.grid
+    item.add_asset(
+        "zarr",
+        zarr_asset(
+            folder / "cube.zarr",
+            href="./cube.zarr",
+            title="The same layers as one Zarr v3 group",
+            roles=["data"],
+            grid=projection_fields(grid.crs, shape=grid.shape, transform=tuple(grid.transform)),
+        ),
+    )
+    others = {
+        "zarr-manifest": ("cube.sha256", "sha256 of every file of the Zarr group", "text/plain", ["metadata"]),
+        "thumbnail": ("preview.png", "Quick-look", "image/png", ["thumbnail", "overview"]),
+        "report": ("report.html", "Report", "text/html", ["metadata"]),
+    }
+    for key, (name, title, kind, roles) in others.items():
+        item.add_asset(key, file_asset(folder / name, href=f"./{name}", title=title, media_type=kind, roles=roles))

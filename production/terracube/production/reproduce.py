@@ -1,0 +1,141 @@
+"""Make a product again from its item alone, and compare every pixel with what is stored."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pystac
+import zarr
+from numpy.typing import NDArray
+from rasterio.io import DatasetReader
+from rasterio.windows import Window
+
+from terracube.core.errors import IntegrityError, NotFoundError
+from terracube.core.progress import ProgressCallback, silent
+from terracube.cubes import Grid
+from terracube.cubes.readers import open_raster
+from terracube.cubes.sources import local_folder, local_path
+from terracube.cubes.storage import Scratch
+from terracube.cubes.storage.layers import strips
+from terracube.production.prepare import Job, choose_block, prepare
+from terracube.production.request import to_request
+from terracube.production.run import RunOptions, compute, scratch_for
+from terracube.stac import Catalog
+
+_STRIP = 512
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One stored layer against the one made again."""
+
+    layer: str
+    stored: str
+    """``cog`` or ``zarr``."""
+    pixels: int
+    different: int
+    largest: float
+    """Largest difference; NaN against a value counts as infinite."""
+
+
+@dataclass(frozen=True)
+class Reproduction:
+    """The outcome: equal to the bit, or not, layer by layer."""
+
+    item_id: str
+    comparisons: tuple[Comparison, ...]
+
+    @property
+    def equal(self) -> bool:
+        """Whether every pixel of every layer is the same to the bit."""
+        return not any(found.different for found in self.comparisons)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Give plain JSON values."""
+        rows = [{**vars(c), "largest": c.largest if np.isfinite(c.largest) else None} for c in self.comparisons]
+        return {"item": self.item_id, "equal": self.equal, "layers": rows}
+
+
+def reproduce(
+    catalog: Catalog, item: pystac.Item, options: RunOptions | None = None, *, progress: ProgressCallback = silent
+) -> Reproduction:
+    """Compute a product again from what its item says, and compare.
+
+    Chain, parameters, grid and inputs come from the item; the inputs are found by its ``terracube:inputs`` and must
+    have the checksums recorded there. Nothing in the catalogue is changed.
+
+    Raises
+    ------
+    NotFoundError
+        If the item is no product, or an input is gone.
+    IntegrityError
+        If an input is not what it was.
+    """
+    chosen = options or RunOptions()
+    job = recorded_job(catalog, item)
+    block = choose_block(
+        job, workers=chosen.scheduler.concurrency, memory=chosen.memory, block=chosen.block, folder=catalog.root
+    ).block
+    with catalog.stage(f"{item.id}.reproduce") as folder, scratch_for(job, folder, block) as scratch:
+        compute(job, scratch, chosen.scheduler, progress)
+        return Reproduction(item.id, tuple(_compare(item, job, scratch)))
+
+
+def recorded_job(catalog: Catalog, item: pystac.Item) -> Job:
+    """Settle the job that made a product, from its item."""
+    said = item.properties
+    if "terracube:request" not in said:
+        raise NotFoundError("the item is no product of a chain", where=item.id, expected="terracube:request")
+    request = to_request({**said["terracube:request"], "parameters": said["terracube:parameters"]})
+    inputs = [catalog.get(source["id"], source["collection"]) for source in said["terracube:inputs"]]
+    job = prepare(catalog, request, inputs, grid=Grid.from_dict(said["terracube:grid"]))
+    recorded = {source["id"]: source["checksum"] for source in said["terracube:inputs"]}
+    now = dict(job.inputs)
+    changed = sorted(name for name in recorded if recorded[name] != now.get(name))
+    if changed or job.key != said["terracube:key"]:
+        raise IntegrityError(
+            "the inputs or the chain are no longer those that made the product",
+            where=item.id,
+            expected=said["terracube:key"],
+            got=f"{job.key}; changed or gone: {', '.join(changed) or 'none, so the chain has another version'}",
+        )
+    return job
+
+
+def _compare(item: pystac.Item, job: Job, scratch: Scratch) -> Iterator[Comparison]:
+    group = zarr.open_group(str(local_folder(item, "zarr")), mode="r")
+    for number, layer in enumerate(job.chain.layers(job.parameters)):
+        with open_raster(local_path(item, layer.name)) as cog:
+
+            def read(start: int, stop: int, cog: DatasetReader = cog) -> NDArray[Any]:
+                values: NDArray[Any] = cog.read(1, window=Window(0, start, cog.width, stop - start))
+                return values
+
+            yield _difference(layer.name, "cog", read, scratch, number)
+        array = group[layer.name]
+        yield _difference(layer.name, "zarr", partial(_zarr_rows, array), scratch, number)
+
+
+def _zarr_rows(array: Any, start: int, stop: int) -> NDArray[Any]:
+    return np.asarray(array[start:stop])
+
+
+def _difference(
+    layer: str, stored: str, read: Callable[[int, int], NDArray[Any]], scratch: Scratch, number: int
+) -> Comparison:
+    pixels = different = 0
+    largest = 0.0
+    for start, stop in strips(scratch.shape.y, _STRIP):
+        old = read(start, stop)
+        new = scratch.rows(number, start, stop).astype(old.dtype)
+        same = (old == new) | ((old != old) & (new != new))
+        pixels += old.size
+        different += int((~same).sum())
+        if not same.all():
+            gap = np.abs(old[~same].astype("float64") - new[~same].astype("float64"))
+            largest = max(largest, float(np.where(np.isnan(gap), np.inf, gap).max()))
+    return Comparison(layer, stored, pixels, different, largest)

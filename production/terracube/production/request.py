@@ -1,0 +1,79 @@
+"""A request: all that decides a product, as one JSON document. A notebook, a schedule and an API send the same."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from terracube.core.digest import sha256_of
+from terracube.core.errors import InputError
+
+_MAX_REQUEST = 1 << 20
+
+
+class RunRequest(BaseModel):
+    """What to make. How it is computed (scheduler, block size, memory) is no part of it, and changes no pixel."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    chain: str = Field(max_length=100, description="name of the chain")
+    collection: str = Field(max_length=100, description="collection of the scenes")
+    datetime: str = Field(max_length=100, description="period, like 2023-08 or 2023-08-01/2023-08-20")
+    bbox: tuple[float, float, float, float] | None = Field(
+        default=None, description="west, south, east, north in degrees; left out = all that the scenes cover"
+    )
+    filters: tuple[str, ...] = Field(default=(), max_length=50, description="like eo:cloud_cover<60")
+    crs: str | None = Field(default=None, max_length=10_000, description="CRS of the product; left out = that of align")
+    resolution: float | None = Field(default=None, description="pixel size in units of the CRS; left out = of align")
+    align: str | None = Field(
+        default=None,
+        max_length=128,
+        description="scene whose pixel edges are taken; left out = the first by time and id",
+    )
+    parameters: dict[str, Any] = Field(default_factory=dict, description="parameters of the chain")
+
+    @property
+    def slot(self) -> str:
+        """Digest of the request: products of the same request are versions of each other."""
+        return sha256_of(self.model_dump(mode="json"))
+
+
+def to_request(value: RunRequest | dict[str, Any]) -> RunRequest:
+    """Accept a request as a model or as JSON values.
+
+    Raises
+    ------
+    InputError
+        Naming each field that is wrong.
+    """
+    if isinstance(value, RunRequest):
+        return value
+    try:
+        return RunRequest.model_validate(value)
+    except ValidationError as error:
+        told = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'request'}: {e['msg']}" for e in error.errors())
+        raise InputError("the request is wrong", expected=", ".join(RunRequest.model_fields), got=told) from error
+
+
+def read_request(path: Path) -> RunRequest:
+    """Read a request from a JSON file of bounded size.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read, or is no request.
+    """
+    try:
+        if path.stat().st_size > _MAX_REQUEST:
+            raise InputError("the request is too large", where=str(path), expected=f"<= {_MAX_REQUEST} bytes")
+        value = json.loads(path.read_bytes())
+    except OSError as error:
+        raise InputError("cannot read the request", where=str(path), got=error.strerror or str(error)) from error
+    except (ValueError, RecursionError) as error:
+        raise InputError("the request is not JSON", where=str(path), got=str(error)[:120]) from error
+    if not isinstance(value, dict):
+        raise InputError("the request is not a JSON object", where=str(path))
+    return to_request(value)
