@@ -1,0 +1,1 @@
+"""The `terracube` command: thin, one module per noun; every command only calls the library."""

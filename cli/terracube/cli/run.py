@@ -1,0 +1,149 @@
+"""`terracube run, reproduce`: products."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from terracube.cli.exits import DONE, EXPLAINED, FAILED, NOTHING, PARTLY, told_errors
+from terracube.cli.options import Box, catalog_option, compute_options, json_option
+from terracube.core.errors import InputError
+from terracube.core.progress import bar
+from terracube.cubes.engine import to_scheduler
+from terracube.production import RunOptions, RunRequest, RunResult, read_request, to_request
+from terracube.production import reproduce as reproduce_item
+from terracube.production import run as run_request
+from terracube.stac import Catalog
+
+_CODES = {"done": DONE, "planned": DONE, "partly": PARTLY, "nothing to do": NOTHING}
+
+
+@click.command(epilog=EXPLAINED)
+@click.argument("chain", required=False)
+@catalog_option
+@click.option(
+    "--request", "request_path", type=click.Path(path_type=Path), help="Take the whole request from a JSON file."
+)
+@click.option("--collection", help="Collection of the scenes.")
+@click.option("--bbox", type=Box(), help="Region in degrees [default: all that the scenes cover].")
+@click.option("--datetime", "period", help="Period: 2023-08, 2023-08-01/2023-08-20.")
+@click.option("--query", "filters", multiple=True, help="Only scenes with this property, like eo:cloud_cover<60.")
+@click.option("--crs", help="CRS of the product, like EPSG:3035 [default: that of the scenes].")
+@click.option("--resolution", type=float, help="Pixel size in units of the CRS [default: that of the scenes].")
+@click.option("--align", help="Scene whose pixel edges are taken [default: the first by time and id].")
+@click.option("--bands", help="Bands by role, like blue,green,red,nir.")
+@click.option("--mask-classes", help="Classes of the mask layer that are left out, like 0,1,3,8,9,10.")
+@click.option("--param", "given", multiple=True, help="Another parameter of the chain, as NAME=JSON.")
+@compute_options
+@click.option("--dry-run", is_flag=True, help="Say what would be done and what it needs; read no pixel.")
+@json_option
+def run(chain: str | None, catalog_path: Path, as_json: bool, dry_run: bool, **given: Any) -> None:
+    """Make the product of CHAIN from the scenes of a catalogue, and publish it there.
+
+    \b
+    terracube run composite --catalog CATALOG --collection sentinel-2-l2a --datetime 2023-08 \\
+        --bbox 15.0,45.9,16.5,47.0 --crs EPSG:3035 --resolution 120
+    terracube run --catalog CATALOG --request FILE.json
+
+    Without --crs and --resolution the product lies on the scenes' own pixels. The product is made once for each set
+    of inputs: a late or corrected scene gives a new version, linked with the old one; without a change there is
+    nothing to do.
+    """
+    with told_errors(as_json=as_json):
+        catalog = Catalog.open(catalog_path)
+        request = _request(chain, given)
+        with bar("run") as progress:
+            result = run_request(catalog, request, _options(given, dry_run=dry_run), progress=progress)
+        click.echo(json.dumps(result.as_dict(), indent=2) if as_json else told(result), nl=as_json)
+        sys.exit(_CODES[result.status])
+
+
+def _request(chain: str | None, given: dict[str, Any]) -> RunRequest:
+    """Make the request of what was given, either as a file or as options."""
+    names = ("collection", "bbox", "period", "crs", "resolution", "align", "bands", "mask_classes")
+    if given["request_path"] is not None:
+        if chain or given["filters"] or given["given"] or any(given[name] is not None for name in names):
+            raise InputError(
+                "a request file holds the whole request", where="--request", todo="leave out the other options"
+            )
+        return read_request(given["request_path"])
+    missing = [
+        name
+        for name, value in (("CHAIN", chain), ("--collection", given["collection"]), ("--datetime", given["period"]))
+        if not value
+    ]
+    if missing:
+        raise InputError("the request is incomplete", expected=", ".join(missing), todo="see `terracube run --help`")
+    values = {key: given[key] for key in ("collection", "bbox", "crs", "resolution", "align", "filters")}
+    return to_request({**values, "chain": chain, "datetime": given["period"], "parameters": _parameters(given)})
+
+
+def _parameters(given: dict[str, Any]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    if given["bands"]:
+        values["bands"] = [name.strip() for name in given["bands"].split(",")]
+    try:
+        if given["mask_classes"] is not None:
+            values["mask"] = [int(number) for number in given["mask_classes"].split(",") if number.strip()]
+        for text in given["given"]:
+            name, _, value = text.partition("=")
+            values[name] = json.loads(value)
+    except ValueError as error:
+        raise InputError(
+            "a parameter cannot be read", expected="--param NAME=JSON, --mask-classes 0,1,3", got=str(error)
+        ) from error
+    return values
+
+
+def _options(given: dict[str, Any], *, dry_run: bool = False) -> RunOptions:
+    scheduler = to_scheduler(given["scheduler"], workers=given["workers"])
+    return RunOptions(scheduler, memory=given["memory"], block=given["block"], dry_run=dry_run)
+
+
+def told(result: RunResult) -> str:
+    """Tell a result in a few lines."""
+    job, estimate = result.job, result.estimate
+    grid = job.plan.grid
+    crs = grid.crs if len(grid.crs) < 20 else "WKT"
+    lines = [
+        f"{result.status}: {result.item.id if result.item else 'no product yet'}",
+        f"  scenes    {len(job.items)} on {len(job.plan.groups)} dates, {len(job.left_out)} left out",
+        f"  grid      {crs}, {grid.shape.y} x {grid.shape.x} pixels of {grid.resolution.x:g}",
+        f"  blocks    {estimate.tasks} of {estimate.block} x {estimate.block}, {estimate.memory / 1e6:.0f} MB in work, "
+        f"up to {estimate.disk / 1e6:.0f} MB on disk",
+    ]
+    lines += [f"  left out  {left.id}: {left.reason}" for left in job.left_out]
+    if result.item is not None and result.status != "planned":
+        folder = Path(result.item.get_self_href() or "").parent
+        lines += [f"  look at   {folder / 'report.html'}", f"  files in  {folder}"]
+    times = ", ".join(f"{stage} {value:.1f} s" for stage, value in result.seconds.items())
+    return "\n".join([*lines, f"  time      {times}"]) + "\n"
+
+
+@click.command(epilog=EXPLAINED)
+@click.argument("item_id", metavar="ITEM")
+@catalog_option
+@compute_options
+@json_option
+def reproduce(item_id: str, catalog_path: Path, as_json: bool, **given: Any) -> None:
+    """Compute a product again from its item alone, and compare every pixel with the files."""
+    with told_errors(as_json=as_json):
+        catalog = Catalog.open(catalog_path)
+        with bar("reproduce") as progress:
+            found = reproduce_item(catalog, catalog.get(item_id), _options(given), progress=progress)
+        if as_json:
+            click.echo(json.dumps(found.as_dict(), indent=2))
+        else:
+            for layer in found.comparisons:
+                told_ = (
+                    "equal to the bit"
+                    if not layer.different
+                    else f"{layer.different} pixels differ, by up to {layer.largest:g}"
+                )
+                click.echo(f"{layer.layer:<12}{layer.stored:<6}{layer.pixels:>12,} pixels  {told_}")
+            click.echo(f"{item_id}: {'reproduced' if found.equal else 'NOT reproduced'}")
+        sys.exit(DONE if found.equal else FAILED)
