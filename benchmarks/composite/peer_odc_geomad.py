@@ -159,6 +159,7 @@ def write_cog(product: xr.Dataset, name: str, request: Request) -> None:
         "transform": layer.odc.geobox.affine,
         "nodata": None if is_count else float("nan"),
         "compress": "DEFLATE",
+        "level": "1",  # as the other contestant: level 6 saves 1.4 % of the bytes for 1.7 x the CPU
         "predictor": "2" if is_count else "3",
         "blocksize": BLOCK,
         "overview_resampling": "NEAREST" if is_count else "AVERAGE",
