@@ -1,0 +1,121 @@
+"""Run the benchmarks: each contestant as a fresh process, in turns, and write medians and ratios to ``results/``.
+
+python benchmarks/run.py                          # every case, 5 runs of each contestant
+python benchmarks/run.py --case real-33T --runs 3
+python benchmarks/run.py --quick                  # 512 pixels, one run: does everything still work?
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import sys
+from datetime import UTC, datetime
+from typing import Any
+
+from harness import RESULTS, Report, Suite, answer, machine, run_contestant, warm_page_cache
+from report import markdown, summary
+
+SUITES = (
+    Suite(
+        name="composite",
+        cases=("synthetic-4096", "real-33T"),
+        quick_case="synthetic-512",
+        contestants=(("terracube", "own_terracube.py"), ("peer", "peer_odc_geomad.py")),
+    ),
+)
+
+
+def case_arguments(inputs: dict[str, Any], options: argparse.Namespace) -> list[str]:
+    """Return the command line that every contestant of a case gets."""
+    bounds = [str(edge) for edge in inputs["bounds"]]
+    grid = ["--crs", inputs["crs"], "--resolution", str(inputs["resolution"]), "--bounds", *bounds]
+    effort = ["--threads", str(options.threads), "--repeat", str(options.repeat)]
+    return ["--items", *inputs["items"], *grid, *effort]
+
+
+def run_case(suite: Suite, case: str, options: argparse.Namespace) -> dict[str, Any] | None:
+    """Run one case and return its result; None, with a message, when its inputs are not on this machine."""
+    _, inputs = answer(suite.script("data.py"), "--case", case)
+    if inputs is None:
+        print(f"{suite.name}, {case}: left out, its scenes are not here (set TERRACUBE_DATA)")
+        return None
+    contestants = [pair for pair in suite.contestants if not options.only or pair[0] in options.only]
+    work = RESULTS / "work" / suite.name / case
+    shutil.rmtree(work, ignore_errors=True)
+    warm_page_cache(inputs["items"])
+    runs: dict[str, list[Report]] = {name: [] for name, _ in contestants}
+    agreement: dict[str, Any] | None = None
+    for turn in range(options.runs):
+        for name, script in contestants:
+            report = run_contestant(suite.script(script), case_arguments(inputs, options), work / name)
+            runs[name].append(report)
+            took = ", ".join(f"{run['cpu']:.1f} s CPU {run['wall']:.1f} s wall" for run in report["runs"])
+            print(f"{suite.name}, {case}, turn {turn + 1}/{options.runs}, {name}: {took}", flush=True)
+        if turn == 0 and len(contestants) > 1:
+            products = [work / name / "product" for name, _ in contestants]
+            _, agreement = answer(suite.script("compare.py"), *products)
+    if not options.keep:
+        shutil.rmtree(work)
+    return {
+        "suite": suite.name,
+        "case": case,
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "machine": machine(),
+        "threads": options.threads,
+        "runs": runs,
+        "summary": summary(runs),
+        "agreement": agreement,
+    }
+
+
+def store(result: dict[str, Any]) -> None:
+    """Write the result as JSON and Markdown, and print the latter."""
+    stamp = result["date"][:19].replace(":", "").replace("-", "")
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    stem = f"{result['suite']}-{result['case']}-{stamp}"
+    (RESULTS / f"{stem}.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    text = markdown(result)
+    (RESULTS / f"{stem}.md").write_text(text, encoding="utf-8")
+    print("\n" + text)
+
+
+def parse() -> argparse.Namespace:
+    """Return the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--case", action="append", help="only this case; may be given again")
+    parser.add_argument("--only", action="append", help="only this contestant; may be given again")
+    parser.add_argument("--runs", type=int, default=5, help="how often each contestant is started")
+    parser.add_argument("--repeat", type=int, default=2, help="jobs per process: the first is cold, the last warm")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--quick", action="store_true", help="one run of the small case of each suite")
+    parser.add_argument("--keep", action="store_true", help="keep the products, in results/work")
+    options = parser.parse_args()
+    if options.runs < 1 or options.repeat < 1:
+        parser.error("--runs and --repeat must be 1 or more")
+    if options.quick:
+        options.runs = 1
+    return options
+
+
+def main() -> int:
+    """Run what was asked for; 1 if any two contestants gave different answers."""
+    options = parse()
+    known = {case for suite in SUITES for case in (*suite.cases, suite.quick_case)}
+    unknown = set(options.case or ()) - known
+    if unknown:
+        raise SystemExit(f"unknown case {', '.join(sorted(unknown))}; known: {', '.join(sorted(known))}")
+    same = True
+    for suite in SUITES:
+        cases = (suite.quick_case,) if options.quick else tuple(options.case or suite.cases)
+        for case in cases:
+            result = run_case(suite, case, options)
+            if result is not None:
+                store(result)
+                same = same and (result["agreement"] is None or result["agreement"]["same"])
+    return 0 if same else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
