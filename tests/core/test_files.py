@@ -117,6 +117,25 @@ class TestAtomic:
         assert done.returncode == -signal.SIGKILL
         assert all(name.startswith(".writing-") for name in os.listdir(tmp_path))
 
+    def test_content_is_on_the_disk_before_its_name(self, tmp_path, monkeypatch):
+        """File, then the folder that holds its new name, are flushed: a power cut leaves all or nothing."""
+        done, flush, rename = [], os.fsync, os.replace
+
+        def note(handle: int) -> None:
+            done.append(Path(os.readlink(f"/proc/self/fd/{handle}")))
+            flush(handle)
+
+        def move(source: Path, target: Path) -> None:
+            done.append("rename")
+            rename(source, target)
+
+        monkeypatch.setattr(os, "fsync", note)
+        monkeypatch.setattr(os, "replace", move)
+        with atomic_path(tmp_path / "folder") as temporary:
+            (temporary / "inner").mkdir(parents=True)
+            (temporary / "inner" / "file").write_text("x")
+        assert done == [temporary, temporary / "inner", temporary / "inner" / "file", "rename", tmp_path]
+
     def test_text_is_utf8(self, tmp_path):
         """Text is written in UTF-8 whatever the machine's language."""
         write_text(tmp_path / "a", "Škofja Loka · 北")

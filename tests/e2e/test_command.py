@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click import Context
 from click.testing import CliRunner, Result
 
 from terracube.cli.main import main
@@ -54,7 +55,7 @@ def test_help_is_for_newcomers() -> None:
     front = call("--help").output
     assert "terracube init CATALOG" in front
     assert "nothing to do" in front
-    for name in main.commands:
+    for name in main.list_commands(Context(main)):
         told = call(name, "--help")
         assert told.exit_code == 0
         assert len(told.output) > 300

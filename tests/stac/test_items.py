@@ -17,13 +17,12 @@ import zarr
 from rasterio.transform import Affine
 
 from terracube.core.digest import multihash, tree_sha256
-from terracube.core.errors import AssetError, InputError, MetadataError
+from terracube.core.errors import AssetError, InputError, LeftOut, MetadataError
 from terracube.stac import (
     EXTENSIONS,
     Catalog,
     ChainRef,
     InputRef,
-    LeftOut,
     Provenance,
     band,
     derived_from,

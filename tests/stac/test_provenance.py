@@ -11,11 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from terracube.core.errors import MetadataError, NotFoundError
+from terracube.core.errors import LeftOut, MetadataError, NotFoundError
 from terracube.stac import (
     ChainRef,
     InputRef,
-    LeftOut,
     Provenance,
     derived_from,
     input_checksum,

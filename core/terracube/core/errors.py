@@ -6,6 +6,8 @@ that a caller never has to read the text. The command line maps them to exit cod
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 
 class TerraCubeError(Exception):
     """Base of every error that TerraCube raises on purpose.
@@ -40,17 +42,9 @@ class TerraCubeError(Exception):
         told = "; ".join(f"{name}: {value}" for name, value in facts if value)
         return f"{self.what} ({told})" if told else self.what
 
-    def __reduce__(self) -> tuple[object, ...]:
-        # Errors cross process borders (process pools, Dask workers); keyword-only fields need telling how.
-        return _rebuild, (type(self), self.what, self.as_dict())
-
     def as_dict(self) -> dict[str, str]:
         """Give the facts as a flat mapping, for records, JSON output and HTTP problem documents."""
         return {"where": self.where, "expected": self.expected, "got": self.got, "todo": self.todo}
-
-
-def _rebuild(cls: type[TerraCubeError], what: str, facts: dict[str, str]) -> TerraCubeError:
-    return cls(what, **facts)
 
 
 class InputError(TerraCubeError):
@@ -99,3 +93,13 @@ class StorageError(TerraCubeError):
 
 class CancelledError(TerraCubeError):
     """The work was cancelled before it was done."""
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """Something that was asked for and not used, and why: told in results, records, reports and items."""
+
+    id: str
+    """Id of the item."""
+    reason: str
+    """Why, in a sentence."""

@@ -4,7 +4,7 @@ from terracube.cubes.blocks import CubePlan, CubeSpec
 from terracube.cubes.crs import Bounds
 from terracube.cubes.grid import YX, Grid, Pair
 from terracube.cubes.load import as_array, as_dataset, load, load_array, open_product, plan_cube
-from terracube.cubes.sources import LeftOut, Scene, SceneSet, Source, read_scenes
+from terracube.cubes.sources import Scene, SceneSet, Source, read_scenes
 
 __all__ = [
     "YX",
@@ -12,7 +12,6 @@ __all__ = [
     "CubePlan",
     "CubeSpec",
     "Grid",
-    "LeftOut",
     "Pair",
     "Scene",
     "SceneSet",

@@ -47,19 +47,6 @@ class CubePlan:
     """The scenes of each date, in canonical order."""
 
 
-class _Lookups:
-    """Lookups of one block, one per source grid, shared by all its dates and bands."""
-
-    def __init__(self, target: Grid) -> None:
-        self._target = target
-        self._known: dict[Grid, Lookup | None] = {}
-
-    def get(self, source: Grid) -> Lookup | None:
-        if source not in self._known:
-            self._known[source] = nearest(source, self._target)
-        return self._known[source]
-
-
 def read_block(plan: CubePlan, target: Grid) -> NDArray[np.float32]:
     """Read one block of a cube.
 
@@ -79,51 +66,75 @@ def read_block(plan: CubePlan, target: Grid) -> NDArray[np.float32]:
     AssetError
         If pixels cannot be decoded.
     """
-    cube = np.full((len(plan.groups), len(plan.spec.bands), *target.shape), np.nan, "float32")
-    lookups = _Lookups(target)
-    keep = None if plan.spec.masked is None else _class_table(plan.spec.masked)
-    scratch = np.empty(cube.shape[1:], "float32")
-    for step, scenes in enumerate(plan.groups):
-        for scene in scenes:
-            clear = _clear(scene.mask, lookups, keep, target)
-            wanted = clear is not None and bool((clear & np.isnan(cube[step, 0])).any())
-            if wanted and _read_bands(scene, plan, lookups, scratch):
-                _place(scratch, clear, cube[step])
-    return cube
+    return BlockReader(plan, target).rows(0, target.shape.y)
+
+
+class BlockReader:
+    """Reads a block in strips of rows: each file is decoded once, and only a strip is ever held as float values.
+
+    What is kept for the whole block are the numbers of the files, in their own type, and for each pair of grids where
+    each pixel finds its number.
+    """
+
+    def __init__(self, plan: CubePlan, target: Grid) -> None:
+        self._plan, self._target = plan, target
+        self._keep = None if plan.spec.masked is None else _class_table(plan.spec.masked)
+        self._lookups: dict[Grid, Lookup | None] = {}
+        self._numbers: dict[tuple[str, int], NDArray[Any]] = {}
+
+    def rows(self, start: int, stop: int) -> NDArray[np.float32]:
+        """Give rows ``start`` to ``stop`` of the block: float32 (time, band, y, x), as :func:`read_block`."""
+        plan = self._plan
+        cube = np.full((len(plan.groups), len(plan.spec.bands), stop - start, self._target.shape.x), np.nan, "float32")
+        scratch = np.empty(cube.shape[1:], "float32")
+        for step, scenes in enumerate(plan.groups):
+            for scene in scenes:
+                clear = self._clear(scene.mask, start, stop)
+                wanted = clear is not None and bool((clear & np.isnan(cube[step, 0])).any())
+                if wanted and self._bands(scene, start, stop, scratch):
+                    _place(scratch, clear, cube[step])
+        return cube
+
+    def _found(self, source: Source) -> tuple[NDArray[Any], NDArray[np.int32]] | None:
+        """Give the numbers that a source has for the block, and where each pixel finds its own among them."""
+        if source.grid not in self._lookups:
+            self._lookups[source.grid] = nearest(source.grid, self._target)
+        lookup = self._lookups[source.grid]
+        if lookup is None:
+            return None
+        key = (source.path, source.band)
+        if key not in self._numbers:
+            self._numbers[key] = read_window(Path(source.path), source.band, lookup.window).ravel()
+        return self._numbers[key], lookup.index
+
+    def _clear(self, mask: Source | None, start: int, stop: int) -> NDArray[np.bool_] | None:
+        """Give the clear pixels of a scene, or ``None`` if it has none here."""
+        clear = np.ones((stop - start, self._target.shape.x), "bool")
+        if mask is None or self._keep is None:
+            return clear
+        found = self._found(mask)
+        if found is None:
+            return None
+        return clear if _classify(found[0], found[1][start:stop], self._keep, clear) else None
+
+    def _bands(self, scene: Scene, start: int, stop: int, out: NDArray[np.float32]) -> bool:
+        """Make the values of all bands of a scene; tell whether it reaches the block."""
+        physical = self._plan.spec.radiometry == "physical"
+        for number, name in enumerate(self._plan.spec.bands):
+            source = scene.bands[name]
+            found = self._found(source)
+            if found is None:
+                return False
+            scale, offset = (source.scale, source.offset) if physical else (1.0, 0.0)
+            nodata = np.nan if source.nodata is None else source.nodata
+            _sample(found[0], found[1][start:stop], nodata, np.float32(scale), np.float32(offset), out[number])
+        return True
 
 
 def _class_table(masked: tuple[int, ...]) -> NDArray[np.bool_]:
     keep = np.ones(256, "bool")
     keep[list(masked)] = False
     return keep
-
-
-def _clear(
-    mask: Source | None, lookups: _Lookups, keep: NDArray[np.bool_] | None, target: Grid
-) -> NDArray[np.bool_] | None:
-    """Give the clear pixels of a scene, or ``None`` if it has none here."""
-    if mask is None or keep is None:
-        return np.ones(target.shape, "bool")
-    lookup = lookups.get(mask.grid)
-    if lookup is None:
-        return None
-    classes = read_window(Path(mask.path), mask.band, lookup.window)
-    clear = np.empty(target.shape, "bool")
-    return clear if _classify(classes.ravel(), lookup.index, keep, clear) else None
-
-
-def _read_bands(scene: Scene, plan: CubePlan, lookups: _Lookups, out: NDArray[np.float32]) -> bool:
-    physical = plan.spec.radiometry == "physical"
-    for number, name in enumerate(plan.spec.bands):
-        source = scene.bands[name]
-        lookup = lookups.get(source.grid)
-        if lookup is None:
-            return False
-        values = read_window(Path(source.path), source.band, lookup.window)
-        scale, offset = (source.scale, source.offset) if physical else (1.0, 0.0)
-        nodata = np.nan if source.nodata is None else source.nodata
-        _sample(values.ravel(), lookup.index, nodata, np.float32(scale), np.float32(offset), out[number])
-    return True
 
 
 @njit(nogil=True)

@@ -109,10 +109,11 @@ def plan_cube(scenes: SceneSet, spec: CubeSpec, grid: Grid) -> CubePlan:
             "there is no scene to load", got="; ".join(f"{s.id}: {s.reason}" for s in scenes.left_out)
         )
     _check_scenes(scenes, spec)
+    ordered = sorted(scenes.scenes, key=lambda scene: (*scene.order, scene.collection))
     if spec.groupby == "scene":
-        groups: list[tuple[Scene, ...]] = [(scene,) for scene in scenes.scenes]
+        groups: list[tuple[Scene, ...]] = [(scene,) for scene in ordered]
     else:
-        by_day = sorted(scenes.scenes, key=lambda scene: (scene.solar_day, *scene.order))
+        by_day = sorted(ordered, key=lambda scene: scene.solar_day)
         groups = [tuple(day) for _, day in group_sorted(by_day, key=lambda scene: scene.solar_day)]
     return CubePlan(spec, grid, tuple(group[0].solar_day for group in groups), tuple(groups))
 
@@ -133,13 +134,13 @@ def _check_scenes(scenes: SceneSet, spec: CubeSpec) -> None:
 
 def plan_digest(plan: CubePlan) -> str:
     """Give a digest of all that decides the cube's values, for deterministic task names."""
-    scenes: list[list[Any]] = [[_scene_facts(scene) for scene in group] for group in plan.groups]
+    scenes: list[list[Any]] = [[_scene_facts(scene, plan.spec) for scene in group] for group in plan.groups]
     spec = [list(plan.spec.bands), plan.spec.masked and list(plan.spec.masked), plan.spec.groupby, plan.spec.radiometry]
     return sha256_of([spec, plan.grid.as_dict(), [str(day) for day in plan.dates], scenes])
 
 
-def _scene_facts(scene: Scene) -> list[Any]:
-    sources = [*scene.bands.values(), *([scene.mask] if scene.mask else [])]
+def _scene_facts(scene: Scene, spec: CubeSpec) -> list[Any]:
+    sources = [*(scene.bands[name] for name in spec.bands), *([scene.mask] if scene.mask else [])]
     return [scene.id, str(scene.acquired), [_source_facts(source) for source in sources]]
 
 

@@ -50,7 +50,7 @@ def rgb_png(channels: Sequence[NDArray[np.float32]]) -> bytes:
 def map_png(values: NDArray[np.float32], *, colours: str = "viridis", low: float, high: float) -> bytes:
     """Give a PNG of one layer in a named colour scale between ``low`` and ``high``; missing is transparent."""
     scaled = np.clip((values - low) / max(high - low, 1e-12), 0.0, 1.0)
-    pixels = (colormaps[colours](np.nan_to_num(scaled)) * 255.0).astype("uint8")
+    pixels: NDArray[np.uint8] = colormaps[colours](np.nan_to_num(scaled), bytes=True)
     pixels[..., 3] = np.where(np.isfinite(values), 255, 0)
     return _png(pixels)
 

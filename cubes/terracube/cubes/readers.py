@@ -21,6 +21,7 @@ import rasterio
 from numpy.typing import NDArray
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.io import DatasetReader
+from rasterio.session import DummySession
 from rasterio.windows import Window
 
 from terracube.core.errors import AssetError, HostileInputError
@@ -33,18 +34,21 @@ _MAGIC = {
     b"\0\0\0\x0cjP  ": "JP2OpenJPEG",
     b"\xff\x4f\xff\x51": "JP2OpenJPEG",
 }
-_MAX_OPEN = 64
+_MAX_OPEN = 16
 # One internal tile has to be decoded whole: a header that claims a giant one is an attack on the memory.
 _MAX_TILE_BYTES = 256 << 20
 # Bytes of a complex number; numpy knows no complex integers, which GeoTIFF has.
 _WIDEST = 16
-_CACHE_BYTES = 64 << 20  # rasterio hands it to GDAL as bytes, unlike the environment variable of that name
+_CACHE_BYTES = 16 << 20  # rasterio hands it to GDAL as bytes, unlike the environment variable of that name
 _GDAL = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR", "GDAL_PAM_ENABLED": "NO", "GDAL_CACHEMAX": _CACHE_BYTES}
 
 
 def gdal_env() -> rasterio.Env:
-    """Give the GDAL settings under which files from outside are read: no side-cars, a small block cache."""
-    return rasterio.Env(**_GDAL)
+    """Give the GDAL settings under which files from outside are read: no side-cars, a small block cache.
+
+    Files are local, so that no cloud session is made: with keys in the environment rasterio would make one per read.
+    """
+    return rasterio.Env(session=DummySession(), **_GDAL)
 
 
 def sniff_driver(path: Path) -> str:

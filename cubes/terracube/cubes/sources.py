@@ -15,7 +15,15 @@ from typing import Any
 import pystac
 from rasterio.io import DatasetReader
 
-from terracube.core.errors import AssetError, ConflictError, InputError, MetadataError, NotFoundError, TerraCubeError
+from terracube.core.errors import (
+    AssetError,
+    ConflictError,
+    InputError,
+    LeftOut,
+    MetadataError,
+    NotFoundError,
+    TerraCubeError,
+)
 from terracube.core.files import is_remote, resolve_below
 from terracube.core.sensors import Sensor, resolve_radiometry, sensor_of
 from terracube.cubes.grid import Grid
@@ -67,14 +75,6 @@ class Scene:
     def order(self) -> tuple[datetime, str]:
         """Canonical order of scenes: by time, then id; never by arrival."""
         return self.acquired, self.id
-
-
-@dataclass(frozen=True)
-class LeftOut:
-    """A scene that is not used, and why."""
-
-    id: str
-    reason: str
 
 
 @dataclass(frozen=True)

@@ -105,8 +105,9 @@ def ingest(
     sensor = load_sensor(source)
     token = cancel or CancelToken()
     report = IngestReport()
-    checked = [_check(candidate, sensor, report) for candidate in find_candidates(paths)]
-    scenes = _settle([scene for scene in checked if scene is not None], catalog, sensor.name, report, replacing=replacing)
+    checked = (_check(candidate, sensor, report) for candidate in find_candidates(paths))
+    good = [scene for scene in checked if scene is not None]
+    scenes = _settle(good, catalog, sensor.name, report, replacing=replacing)
     catalog.add_collection(scene_collection(sensor))
     writer = _Writer(catalog, replacing=replacing)
     with catalog.batch(), ThreadPoolExecutor(max_workers=jobs, thread_name_prefix="ingest") as pool:

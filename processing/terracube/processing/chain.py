@@ -21,10 +21,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from terracube.core.digest import sha256_of
 from terracube.core.errors import InputError
-from terracube.cubes import YX, CubePlan, CubeSpec, Grid, as_array, plan_cube, read_scenes
-from terracube.cubes.blocks import read_block
+from terracube.cubes import CubePlan, CubeSpec, Grid, as_array, plan_cube, read_scenes
+from terracube.cubes.blocks import BlockReader
 from terracube.cubes.load import DEFAULT_BLOCK, map_plan, mask_classes
 from terracube.cubes.storage import Layer
+from terracube.cubes.storage.layers import strips
 
 _BYTES = 4
 # A strip this size keeps a block's observations small beside its result, and is long enough for the kernels.
@@ -120,14 +121,14 @@ class Chain:
         layers = len(self.layers(parameters))
         side_y, side_x = min(block, plan.grid.shape.y), min(block, plan.grid.shape.x)
         cube = len(plan.groups) * len(plan.spec.bands) * _BYTES
-        held = min(side_y * side_x, max(_STRIP_PIXELS, side_x))
-        working = held * (self.stage.copies * cube + _source_bytes(plan))
+        strip = min(side_y * side_x, max(_STRIP_PIXELS, side_x)) * self.stage.copies * cube
+        whole = side_y * side_x * (_source_bytes(plan) + 2 * layers * _BYTES)
         rows, cols = (len(pieces) for pieces in plan.grid.chunks(block))
         pixels = plan.grid.shape.y * plan.grid.shape.x
         return Estimate(
             block=block,
             tasks=rows * cols,
-            memory=int(workers * (working + 2 * side_y * side_x * layers * _BYTES)),
+            memory=int(workers * (strip + whole)),
             # The scratch file, the COGs with overviews (4/3), the plain copy of one band per worker, and the Zarr.
             disk=int(pixels * _BYTES * (layers * (1 + 4 / 3 + 1) + workers)),
         )
@@ -151,10 +152,9 @@ class Chain:
 
     def _strips(self, plan: CubePlan, target: Grid, *, parameters: ChainParameters) -> NDArray[np.float32]:
         out = np.empty((len(self.layers(parameters)), *target.shape), "float32")
-        height = max(1, _STRIP_PIXELS // target.shape.x)
-        for start in range(0, target.shape.y, height):
-            strip = target.window(YX(start, 0), YX(min(height, target.shape.y - start), target.shape.x))
-            out[:, start : start + strip.shape.y] = self.stage.block(read_block(plan, strip), parameters)
+        reader = BlockReader(plan, target)
+        for start, stop in strips(target.shape.y, max(1, _STRIP_PIXELS // target.shape.x)):
+            out[:, start:stop] = self.stage.block(reader.rows(start, stop), parameters)
         return out
 
     def _task(self, parameters: ChainParameters) -> str:
@@ -226,17 +226,24 @@ class Chain:
 
 
 def _source_bytes(plan: CubePlan) -> float:
-    """Bytes per target pixel for the window of one source band, its lookup and one scene's bands."""
-    ratios = [1.0]
-    for group in plan.groups:
-        for scene in group:
-            for source in scene.bands.values():
-                inside = source.grid.resolution
-                if source.grid.crs == plan.grid.crs:
-                    ratio = (plan.grid.resolution.y / inside.y) * (plan.grid.resolution.x / inside.x)
-                    ratios.append(max(ratio, 0.0))
-    grids = {source.grid for group in plan.groups for scene in group for source in scene.bands.values()}
-    return 2 * _BYTES * max(ratios) + _BYTES * (len(grids) + len(plan.spec.bands) + 1)
+    """Bytes per target pixel for the numbers of all scenes, were they all to meet in one block, and for the lookups."""
+    ratios: dict[Grid, float] = {}
+    total = 0.0
+    for scene in (scene for group in plan.groups for scene in group):
+        for source in (*scene.bands.values(), *([scene.mask] if scene.mask else [])):
+            if source.grid not in ratios:
+                ratios[source.grid] = _source_pixels(source.grid, plan.grid)
+            total += ratios[source.grid] * np.dtype(source.dtype).itemsize
+    return total + _BYTES * len(ratios)
+
+
+def _source_pixels(source: Grid, target: Grid) -> float:
+    """Give how many pixels of a source one target pixel stands for, on average."""
+    try:
+        covered = Grid.covering([source], like=target).shape
+    except InputError:  # it cannot be projected as a whole: then at most all of it is read
+        covered = target.shape
+    return source.shape.y * source.shape.x / max(1, covered.y * covered.x)
 
 
 _REGISTRY: dict[str, Chain] = {}

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pystac
 
-from terracube.core.errors import BudgetError, EmptyResultError, InputError, TerraCubeError
-from terracube.cubes import CubePlan, Grid, LeftOut, Scene, SceneSet, plan_cube, read_scenes
+from terracube.core.errors import BudgetError, EmptyResultError, InputError, LeftOut, TerraCubeError
+from terracube.cubes import CubePlan, Grid, Scene, SceneSet, plan_cube, read_scenes
 from terracube.cubes.blocks import CubeSpec
 from terracube.cubes.load import mask_classes
 from terracube.processing import Chain, ChainParameters, Estimate, get_chain

@@ -12,6 +12,7 @@ import numpy as np
 import pystac
 
 from terracube.core.digest import tree_manifest
+from terracube.core.memory import give_back
 from terracube.core.sensors import Sensor, sensor_of
 from terracube.cubes import Grid
 from terracube.cubes.preview import map_png, rgb_png, thin
@@ -23,7 +24,6 @@ from terracube.production.report import Picture, write_report
 from terracube.stac import (
     ChainRef,
     InputRef,
-    LeftOut,
     Provenance,
     band,
     derived_from,
@@ -65,6 +65,7 @@ def write_product(
     layers = job.chain.layers(job.parameters)
     grid = job.plan.grid
     statistics = _write_cogs(scratch, folder, layers, grid, threads)
+    give_back()
     write_group(folder / "cube.zarr", scratch, grid, layers, title=job.chain.title)
     (folder / "cube.sha256").write_text(tree_manifest(folder / "cube.zarr"), encoding="utf-8")
     histogram = _histogram(scratch, layers)
@@ -147,7 +148,7 @@ def _provenance(job: Job) -> Provenance:
         parameters=job.parameters.model_dump(mode="json"),
         request=job.request.model_dump(mode="json"),
         inputs=tuple(InputRef(item.id, item.collection_id or "", checksum) for item, (_, checksum) in inputs),
-        left_out=tuple(LeftOut(left.id, left.reason) for left in job.left_out),
+        left_out=job.left_out,
         lineage=_lineage(job),
     )
 
@@ -170,8 +171,7 @@ def _layer_asset(layer: Layer, found: Statistics, folder: Path, grid: Grid, sens
         center_wavelength=known.center_wavelength if known else None,
         full_width_half_max=known.full_width_half_max if known else None,
         unit=layer.unit,
-        **{"raster:sampling": "area", "raster:spatial_resolution": grid.resolution.x},
-    )
+    ) | {"raster:sampling": "area", "raster:spatial_resolution": grid.resolution.x}
     return raster_asset(
         folder / f"{layer.name}.tif",
         href=f"./{layer.name}.tif",

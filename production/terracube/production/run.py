@@ -16,12 +16,11 @@ from typing import Any, Literal
 
 import pystac
 
-from terracube.core.errors import AssetError, EmptyResultError, TerraCubeError
+from terracube.core.errors import AssetError, EmptyResultError, LeftOut, TerraCubeError
 from terracube.core.files import STAGING_PREFIX, remove
 from terracube.core.logging import get_logger
 from terracube.core.progress import CancelToken, ProgressCallback, silent
 from terracube.core.settings import settings
-from terracube.cubes import LeftOut
 from terracube.cubes.engine import Scheduler, run_blocks
 from terracube.cubes.storage import Scratch
 from terracube.processing import Estimate

@@ -22,7 +22,6 @@ from terracube.stac.layout import relative_link
 from terracube.stac.provenance import (
     ChainRef,
     InputRef,
-    LeftOut,
     Provenance,
     derived_from,
     input_checksum,
@@ -39,7 +38,6 @@ __all__ = [
     "ChainRef",
     "Filter",
     "InputRef",
-    "LeftOut",
     "Provenance",
     "Query",
     "Rebuilt",

@@ -13,7 +13,7 @@ import pystac
 import rasterio
 
 from terracube.core.digest import sha256_of
-from terracube.core.errors import MetadataError, NotFoundError
+from terracube.core.errors import LeftOut, MetadataError, NotFoundError
 from terracube.stac.layout import relative_link
 
 DERIVED_FROM = "derived_from"
@@ -43,16 +43,6 @@ class InputRef:
     """Id of its collection."""
     checksum: str
     """Fingerprint of the assets that were used; see :func:`input_checksum`."""
-
-
-@dataclass(frozen=True)
-class LeftOut:
-    """An item that was asked for and not used."""
-
-    id: str
-    """Id of the item."""
-    reason: str
-    """Why, in a sentence."""
 
 
 @dataclass(frozen=True)

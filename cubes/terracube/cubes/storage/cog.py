@@ -26,7 +26,7 @@ from terracube.cubes.storage.layers import TILE, Layer, Statistics, StatisticsSu
 _REFUSALS = (RasterioError, CPLE_BaseError, SystemError)
 BLOCK = 512
 _STRIP = TILE
-_CACHE_BYTES = 64 << 20
+_CACHE_BYTES = 16 << 20
 Rows = Callable[[int, int], NDArray[Any]]
 """Gives rows ``start`` to ``stop`` of a layer."""
 

@@ -1,0 +1,353 @@
+"""Reading rasters from outside: only what they are, only as much as is safe, and nothing beside them."""
+
+from __future__ import annotations
+
+import os
+import threading
+import warnings
+import zipfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+from affine import Affine
+from rasterio.env import getenv
+from rasterio.errors import NotGeoreferencedWarning
+from rasterio.windows import Window
+
+from terracube.core.errors import AssetError, HostileInputError, TerraCubeError
+from terracube.cubes.readers import close_files, gdal_env, open_raster, read_window, sniff_driver
+
+RNG = np.random.default_rng(20230815)
+VALUES = RNG.integers(1, 10000, (256, 256), "uint16")
+ALL = Window(0, 0, 256, 256)
+
+
+@pytest.fixture
+def raster(tmp_path, write):
+    """A GeoTIFF of 16 compressed tiles."""
+    return write(tmp_path / "B04.tif", VALUES, tiled=True, blockxsize=64, blockysize=64, compress="deflate")
+
+
+@pytest.fixture(autouse=True)
+def closed_files():
+    """Leave no file open."""
+    yield
+    close_files()
+
+
+class TestContent:
+    @pytest.mark.parametrize(
+        "options", [{}, {"BIGTIFF": "YES"}, {"ENDIANNESS": "BIG"}, {"BIGTIFF": "YES", "ENDIANNESS": "BIG"}]
+    )
+    def test_every_kind_of_tiff(self, tmp_path, write, options):
+        """Classic and big, little and big endian TIFF are read."""
+        path = write(tmp_path / "a.tif", VALUES, **options)
+        assert sniff_driver(path) == "GTiff"
+        assert np.array_equal(read_window(path, 1, ALL), VALUES)
+
+    def test_jpeg_2000(self, tmp_path, write):
+        """Lossless JPEG 2000 is read, whatever it is called."""
+        path = write(tmp_path / "a.jp2", VALUES, driver="JP2OpenJPEG", QUALITY="100", REVERSIBLE="YES", nodata=None)
+        path = path.rename(tmp_path / "a.tif")
+        assert sniff_driver(path) == "JP2OpenJPEG"
+        assert np.array_equal(read_window(path, 1, ALL), VALUES)
+        with open_raster(path) as dataset:
+            assert dataset.transform.c == 500040
+
+    @pytest.mark.parametrize("count", [1, 3])
+    def test_windows_and_bands(self, tmp_path, write, count):
+        """A window of a band is that part of that band, in the file's own type."""
+        layers = RNG.normal(size=(count, 70, 90)).astype("float32")
+        path = write(tmp_path / "a.tif", layers, nodata=None)
+        for band in range(count):
+            found = read_window(path, band + 1, Window(5, 7, 11, 13))
+            assert found.dtype == np.float32
+            assert np.array_equal(found, layers[band, 7:20, 5:16])
+
+    def test_no_warning_of_a_missing_place(self, tmp_path, write):
+        """A raster without georeference opens without a warning, and the filters are as before."""
+        path = write(tmp_path / "a.tif", VALUES)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", NotGeoreferencedWarning)
+            with rasterio.open(path, "r+") as dataset:
+                dataset.transform = Affine.identity()
+        before = list(warnings.filters)
+        with open_raster(path) as dataset:
+            assert dataset.transform.is_identity
+        assert warnings.filters == before
+
+
+def vrt(target):
+    """Write a VRT that shows another file."""
+    return (
+        '<VRTDataset rasterXSize="256" rasterYSize="256"><GeoTransform>5, 10, 0, 5, 0, -10</GeoTransform>'
+        '<VRTRasterBand dataType="UInt16" band="1"><SimpleSource>'
+        f'<SourceFilename relativeToVRT="0">{target}</SourceFilename></SimpleSource></VRTRasterBand></VRTDataset>'
+    )
+
+
+def sparse(path: Path, side: int, **options: object) -> Path:
+    """Write a compressed raster of bytes that holds no tile yet."""
+    profile = {"driver": "GTiff", "dtype": "uint8", "count": 1, "width": side, "height": side, "crs": "EPSG:32633"}
+    profile |= {"transform": Affine(10, 0, 500040, 0, -10, 5100000), "compress": "deflate", "SPARSE_OK": "TRUE"}
+    with rasterio.open(path, "w", **(profile | options)):
+        return path
+
+
+class TestHostile:
+    def test_vrt_behind_tif(self, tmp_path, raster):
+        """A VRT named .tif, which may show any file of the machine, is refused; GDAL itself would open it."""
+        path = tmp_path / "hidden.tif"
+        path.write_text(vrt(raster))
+        with rasterio.open(path) as dataset:
+            assert dataset.driver == "VRT"
+        for call in (sniff_driver, lambda p: read_window(p, 1, ALL)):
+            with pytest.raises(HostileInputError, match=r"hidden\.tif"):
+                call(path)
+
+    @pytest.mark.parametrize(
+        "head",
+        [b"\x89PNG\r\n\x1a\n", b"\x89HDF\r\n\x1a\n", b"CDF\x01", b"GIF89a", b"\xff\xd8\xff\xe0", b"{}", b"<svg/>",
+         b"  II*\0", b"II", b"\0" * 100, b"WMS_JSON:{}", b"%PDF-1.7", b"#!/bin/sh\n"],
+    )  # fmt: skip
+    def test_other_formats_behind_tif(self, tmp_path, head):
+        """What does not start as a TIFF or JPEG 2000 does not reach GDAL."""
+        path = tmp_path / "a.tif"
+        path.write_bytes(head)
+        with pytest.raises(HostileInputError, match=r"a\.tif.*not opened"):
+            read_window(path, 1, ALL)
+
+    def test_zip_behind_tif(self, tmp_path, raster):
+        """An archive with a raster inside is not looked into."""
+        path = tmp_path / "a.tif"
+        path.unlink(missing_ok=True)
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.write(raster, "B04.tif")
+        with pytest.raises(HostileInputError):
+            read_window(path, 1, ALL)
+
+    def test_png_behind_tif(self, tmp_path, write):
+        """A whole, valid PNG is refused too."""
+        path = write(tmp_path / "a.png", VALUES.astype("uint8"), driver="PNG", nodata=None)
+        with pytest.raises(HostileInputError):
+            read_window(path.rename(tmp_path / "a.tif"), 1, ALL)
+
+    def test_a_giant_tile(self, tmp_path):
+        """A small file that claims one internal tile of half a gigabyte is refused before it is decoded."""
+        path = sparse(tmp_path / "giant.tif", 32768, tiled=True, blockxsize=32768, blockysize=16384)
+        assert path.stat().st_size < 10_000
+        with pytest.raises(HostileInputError, match=r"giant\.tif.*512 MiB"):
+            read_window(path, 1, Window(0, 0, 1, 1))
+
+    def test_a_giant_strip(self, tmp_path):
+        """Strips that span many rows are tiles as well."""
+        path = sparse(tmp_path / "strip.tif", 20000, height=30000, blockysize=15000)
+        with pytest.raises(HostileInputError, match=r"strip\.tif.*286 MiB"):
+            read_window(path, 1, Window(0, 0, 1, 1))
+
+    def test_bands_in_one_tile_count_together(self, tmp_path):
+        """Bands stored pixel by pixel are decoded together, bands one after the other are not."""
+        tiles = {"count": 300, "tiled": True, "blockxsize": 1024, "blockysize": 1024}
+        path = sparse(tmp_path / "pixel.tif", 1024, interleave="pixel", **tiles)
+        with pytest.raises(HostileInputError, match="300 bands, 300 MiB"):
+            read_window(path, 1, Window(0, 0, 1, 1))
+        path = sparse(tmp_path / "band.tif", 1024, interleave="band", **tiles)
+        assert read_window(path, 300, Window(0, 0, 1, 1)).tolist() == [[0]]
+
+    def test_a_pipe_is_not_waited_for(self, tmp_path):
+        """A named pipe is refused at once; reading it would wait for ever."""
+        os.mkfifo(tmp_path / "a.tif")
+        with pytest.raises(AssetError, match="not a file"):
+            read_window(tmp_path / "a.tif", 1, ALL)
+
+
+class TestBroken:
+    def test_zero_bytes(self, tmp_path):
+        """An empty file is said to be empty."""
+        (tmp_path / "a.tif").touch()
+        with pytest.raises(AssetError, match=r"empty.*a\.tif"):
+            read_window(tmp_path / "a.tif", 1, ALL)
+
+    @pytest.mark.parametrize("name", ["missing.tif", "folder", "file/below.tif", "x" * 300, "nul\0.tif"])
+    def test_no_file(self, tmp_path, name):
+        """A missing file, a folder, and names that can be none are errors of the asset, for both ways of opening."""
+        (tmp_path / "folder").mkdir()
+        (tmp_path / "file").touch()
+        with pytest.raises(AssetError):
+            read_window(tmp_path / name, 1, ALL)
+        with pytest.raises(AssetError), open_raster(tmp_path / name):
+            pass
+
+    @pytest.mark.parametrize("kept", [4, 8, 12, 100, 0.3, 0.6, 0.99])
+    def test_truncated(self, tmp_path, raster, kept):
+        """A file cut off anywhere is an error that names it, when opened or when read, not wrong pixels."""
+        whole = raster.read_bytes()
+        path = tmp_path / "cut.tif"
+        path.write_bytes(whole[: int(kept if kept > 1 else kept * len(whole))])
+        with pytest.raises(AssetError, match=r"cut\.tif"):
+            read_window(path, 1, ALL)
+
+    def test_a_corrupt_tile_in_the_middle(self, tmp_path, raster):
+        """A tile with damaged bytes is an error that names file and window; the other tiles can still be read."""
+        content = bytearray(raster.read_bytes())
+        with rasterio.open(raster) as dataset:
+            offset = int(
+                dataset.tags(1, ns="TIFF").get("BLOCK_OFFSET_2_1")
+                or dataset.get_tag_item("BLOCK_OFFSET_2_1", "TIFF", 1)
+            )
+        content[offset : offset + 64] = b"\xff" * 64
+        path = tmp_path / "damaged.tif"
+        path.write_bytes(content)
+        with pytest.raises(AssetError, match=r"cannot decode pixels.*damaged\.tif.*col_off=128"):
+            read_window(path, 1, Window(128, 64, 64, 64))
+        assert np.array_equal(read_window(path, 1, Window(0, 0, 64, 64)), VALUES[:64, :64])
+
+    def test_a_header_that_is_no_text(self, tmp_path, raster):
+        """Bytes in the name of the CRS that are no UTF-8 are an error of the asset, not of Python."""
+        content = raster.read_bytes()
+        assert b"WGS 84 / UTM zone 33N" in content
+        path = tmp_path / "named.tif"
+        # Without its code the CRS is known by its name alone.
+        broken = content.replace(b"WGS 84 / UTM zone 33N", b"WGS 84 / UTM z\x84ne 33N").replace(
+            (3072).to_bytes(2, "little") + bytes(2) + (1).to_bytes(2, "little") + (32633).to_bytes(2, "little"),
+            (3072).to_bytes(2, "little") + bytes(2) + (1).to_bytes(2, "little") + (32767).to_bytes(2, "little"),
+        )
+        assert broken != content
+        path.write_bytes(broken)
+        with pytest.raises(AssetError, match=r"cannot open.*named\.tif"), open_raster(path):
+            pass
+
+    @pytest.mark.parametrize("seed", range(12))
+    def test_random_damage(self, tmp_path, raster, seed):
+        """Whatever bytes are changed, reading gives pixels or an error of ours, and nothing else."""
+        content = bytearray(raster.read_bytes())
+        rng = np.random.default_rng(seed)
+        for at in rng.integers(0, 700 if seed % 2 else len(content), 8):
+            content[at] = rng.integers(0, 256)
+        path = tmp_path / "damaged.tif"
+        path.write_bytes(content)
+        try:
+            with open_raster(path) as dataset:
+                assert len(dataset.shape) == 2
+            pixels, told = read_window(path, 1, Window(0, 0, 8, 8)), ""
+        except TerraCubeError as error:
+            pixels, told = None, str(error)
+        assert "damaged.tif" in told or pixels.shape == (8, 8)
+
+
+def write_side_cars(path: Path) -> None:
+    """Put files beside a raster that GDAL would believe."""
+    beside = path.with_suffix
+    beside(".tfw").write_text("10\n0\n0\n-10\n400005\n4999995\n")
+    beside(".prj").write_text(rasterio.crs.CRS.from_epsg(32601).to_wkt())
+    Path(f"{path}.aux.xml").write_text(
+        "<PAMDataset><SRS>EPSG:32601</SRS><GeoTransform>1, 10, 0, 2, 0, -10</GeoTransform>"
+        '<PAMRasterBand band="1"><NoDataValue>77</NoDataValue></PAMRasterBand></PAMDataset>'
+    )
+    for name in (f"{path}.ovr", f"{path}.msk"):
+        profile = {"driver": "GTiff", "dtype": "uint8", "count": 1, "width": 128, "height": 128}
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", NotGeoreferencedWarning)
+            with rasterio.open(name, "w", **profile) as out:
+                out.write(np.zeros((1, 128, 128), "uint8"))
+
+
+def seen(path: Path) -> tuple[object, ...]:
+    """Give all that a reader learns from a file."""
+    with open_raster(path) as dataset:
+        header = (dataset.crs, dataset.transform, dataset.nodata, dataset.shape, dataset.overviews(1))
+        masked = bool((dataset.read_masks(1) == 0).any())
+    return (*header, masked, read_window(path, 1, ALL).tobytes())
+
+
+class TestSideCars:
+    @pytest.mark.parametrize("georeferenced", [True, False])
+    def test_change_nothing(self, tmp_path, write, georeferenced):
+        """Files beside a raster change nothing of what is read, in the main thread and in others."""
+        path = write(tmp_path / "a.tif", VALUES)
+        if not georeferenced:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", NotGeoreferencedWarning)
+                profile = {"driver": "GTiff", "dtype": "uint16", "count": 1, "width": 256, "height": 256}
+                with rasterio.open(path, "w", **profile) as out:
+                    out.write(VALUES, 1)
+        before = seen(path)
+        write_side_cars(path)
+        with rasterio.open(path) as dataset:  # the trap is real: GDAL alone believes them
+            assert dataset.nodata == 77
+        close_files()
+        assert seen(path) == before
+        with ThreadPoolExecutor(4) as pool:
+            for found in pool.map(seen, [path] * 40):
+                assert found == before
+
+    def test_the_callers_settings_come_back(self, raster):
+        """Settings that a caller made for GDAL hold again after our reading."""
+        with rasterio.Env(GDAL_PAM_ENABLED="YES", GDAL_NUM_THREADS="1"):
+            read_window(raster, 1, ALL)
+            assert getenv()["GDAL_PAM_ENABLED"] == "YES"
+            assert getenv()["GDAL_NUM_THREADS"] == "1"
+
+    def test_no_cloud_session(self, monkeypatch):
+        """Keys of a cloud in the environment are of no concern for local files."""
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+        with gdal_env():
+            assert not any(name.startswith("AWS_") for name in getenv())
+
+    def test_the_cache_holds_tiles(self):
+        """The block cache is some megabytes, told in bytes: without it, neighbouring blocks decode a tile again."""
+        with gdal_env():
+            assert 8 << 20 <= getenv()["GDAL_CACHEMAX"] <= 256 << 20
+
+
+class TestHandles:
+    def test_a_replaced_file_is_read_anew(self, tmp_path, write):
+        """A file renamed over another one is read, though name, size and date are the same."""
+        path = write(tmp_path / "a.tif", VALUES)
+        assert np.array_equal(read_window(path, 1, ALL), VALUES)
+        was = path.stat()
+        other = write(tmp_path / "b.tif", VALUES[::-1])
+        os.utime(other, ns=(was.st_atime_ns, was.st_mtime_ns))
+        os.replace(other, path)
+        assert (path.stat().st_size, path.stat().st_mtime_ns) == (was.st_size, was.st_mtime_ns)
+        assert np.array_equal(read_window(path, 1, ALL), VALUES[::-1])
+
+    def test_a_file_that_is_gone(self, raster):
+        """A file removed after it was read is missing, though its handle is still there."""
+        read_window(raster, 1, ALL)
+        raster.unlink()
+        with pytest.raises(AssetError, match="cannot read the file"):
+            read_window(raster, 1, ALL)
+
+    def test_open_files_are_bounded(self, tmp_path, write):
+        """A hundred files read in turn leave at most 64 open, and none when closed."""
+        paths = [write(tmp_path / f"{number}.tif", VALUES[:8, :8]) for number in range(100)]
+
+        def held() -> int:
+            targets = (os.path.realpath(f"/proc/self/fd/{fd}") for fd in os.listdir("/proc/self/fd"))
+            return sum(target.startswith(str(tmp_path)) for target in targets)
+
+        for path in paths:
+            read_window(path, 1, Window(0, 0, 8, 8))
+        assert 0 < held() <= 64
+        close_files()
+        assert held() == 0
+
+    def test_threads_read_at_once(self, raster):
+        """Many threads reading one file get the right windows, each with a handle of its own."""
+        together = threading.Barrier(4)
+
+        def work(seed: int) -> bool:
+            together.wait()
+            right = True
+            for x, y in np.random.default_rng(seed).integers(0, 200, (200, 2)):
+                right &= np.array_equal(read_window(raster, 1, Window(x, y, 50, 40)), VALUES[y : y + 40, x : x + 50])
+            close_files()
+            return right
+
+        with ThreadPoolExecutor(4) as pool:
+            assert all(pool.map(work, range(4)))
