@@ -197,7 +197,7 @@ def test_files_are_what_they_claim(real_run: RunResult) -> None:
     item = real_run.item
     assert item is not None
     group = local_path(item, "red").parent / "cube.zarr"
-    cube = xr.open_zarr(group, consolidated=False, chunks=None)
+    cube = xr.open_zarr(group, chunks=None)
     for layer in COMPOSITE.layers(real_run.job.parameters):
         path = local_path(item, layer.name)
         valid, errors, warnings = cog_validate(path, strict=True, quiet=True)

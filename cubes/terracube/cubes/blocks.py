@@ -42,7 +42,7 @@ class CubePlan:
     spec: CubeSpec
     grid: Grid
     dates: tuple[date, ...]
-    """One per step of the time axis."""
+    """One per step of the time axis: solar days, or moments (UTC) where each scene is a step."""
     groups: tuple[tuple[Scene, ...], ...]
     """The scenes of each date, in canonical order."""
 
@@ -104,8 +104,8 @@ class BlockReader:
             return None
         key = (source.path, source.band)
         if key not in self._numbers:
-            self._numbers[key] = read_window(Path(source.path), source.band, lookup.window).ravel()
-        return self._numbers[key], lookup.index
+            self._numbers[key] = _needed(read_window(Path(source.path), source.band, lookup.window), lookup)
+        return self._numbers[key], _place_of(self._numbers[key], lookup)
 
     def _clear(self, mask: Source | None, start: int, stop: int) -> NDArray[np.bool_] | None:
         """Give the clear pixels of a scene, or ``None`` if it has none here."""
@@ -129,6 +129,20 @@ class BlockReader:
             nodata = np.nan if source.nodata is None else source.nodata
             _sample(found[0], found[1][start:stop], nodata, np.float32(scale), np.float32(offset), out[number])
         return True
+
+
+def _needed(window: NDArray[Any], lookup: Lookup) -> NDArray[Any]:
+    """Keep the numbers of a window; of one that is larger than the block, only those that the block takes."""
+    numbers: NDArray[Any] = window.ravel()
+    return numbers if numbers.size <= lookup.index.size else numbers[np.maximum(lookup.index.ravel(), 0)]
+
+
+def _place_of(numbers: NDArray[Any], lookup: Lookup) -> NDArray[np.int32]:
+    """Give where each pixel finds its number, among all of a window or among those kept."""
+    if lookup.window.width * lookup.window.height <= lookup.index.size:
+        return lookup.index
+    order = np.arange(numbers.size, dtype="int32").reshape(lookup.index.shape)
+    return np.where(lookup.index >= 0, order, np.int32(-1))
 
 
 def _class_table(masked: tuple[int, ...]) -> NDArray[np.bool_]:

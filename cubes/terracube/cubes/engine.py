@@ -20,7 +20,7 @@ from dask.base import optimize
 from dask.callbacks import Callback
 from numpy.typing import NDArray
 
-from terracube.core.errors import InputError
+from terracube.core.errors import BudgetError, InputError
 from terracube.core.memory import give_back
 from terracube.core.progress import CancelToken, ProgressCallback, silent
 from terracube.cubes.storage.scratch import Scratch
@@ -105,13 +105,15 @@ def run_blocks(
 def _local(scheduler: Scheduler) -> Iterator[None]:
     """Compute on threads or processes that end with the run, and with them the files they hold open."""
     count = scheduler.concurrency
-    if scheduler.kind == "processes":
-        with dask.config.set(scheduler="processes", num_workers=count):
-            yield
-    else:
-        with ThreadPoolExecutor(count, "blocks") as pool, dask.config.set(scheduler="threads", pool=pool):
-            yield
-    give_back()
+    try:
+        if scheduler.kind == "processes":
+            with dask.config.set(scheduler="processes", num_workers=count):
+                yield
+        else:
+            with ThreadPoolExecutor(count, "blocks") as pool, dask.config.set(scheduler="threads", pool=pool):
+                yield
+    finally:
+        give_back()
 
 
 def store(product: xr.DataArray, scratch: Scratch) -> da.Array:
@@ -147,7 +149,7 @@ def _watch(progress: ProgressCallback, cancel: CancelToken, total: int, name: st
 
 
 def _run_distributed(lazy: da.Array, address: str, progress: ProgressCallback, cancel: CancelToken) -> int:
-    from distributed import as_completed
+    from distributed import KilledWorker, as_completed
 
     with _client(address) as client:
         (optimised,) = optimize(lazy)
@@ -158,6 +160,13 @@ def _run_distributed(lazy: da.Array, address: str, progress: ProgressCallback, c
                 cancel.check()
                 found += int(value.sum())
                 progress(done, len(futures))
+        except KilledWorker as error:
+            raise BudgetError(
+                "the workers of the cluster were killed, most likely for the memory they took",
+                where=address,
+                got=str(error),
+                todo="give workers more memory, or smaller blocks with --memory or --block",
+            ) from error
         finally:
             client.cancel(futures)
     return found

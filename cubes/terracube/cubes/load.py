@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from datetime import date
 from itertools import groupby as group_sorted
 from typing import Any
 
@@ -75,17 +76,20 @@ def load(
 
 
 def mask_classes(scenes: SceneSet, mask: str | Sequence[int] | None) -> tuple[int, ...] | None:
-    """Settle which classes are left out: the sensor's own choice for ``"clear"``, else the given ones."""
+    """Settle which classes are left out: the sensor's own choice for ``"clear"``, else the given ones.
+
+    The class that means nothing was seen is always left out.
+    """
     if mask is None:
         return None
+    masks = [sensor_of(name).mask for name in {scene.collection for scene in scenes.scenes}]
     if isinstance(mask, str):
         if mask != "clear":
             raise InputError("unknown mask rule", expected="'clear', class numbers, or None", got=repr(mask))
-        sensors = {sensor_of(scene.collection).mask.masked for scene in scenes.scenes}
-        return tuple(sorted({value for masked in sensors for value in masked}))
+        return tuple(sorted({value for told in masks for value in told.masked}))
     if not all(0 <= value < 256 for value in mask):
         raise InputError("mask classes are numbers of a byte", expected="0..255", got=str(list(mask)))
-    return tuple(sorted(set(mask)))
+    return tuple(sorted({*mask, *(told.nodata for told in masks)}))
 
 
 def plan_cube(scenes: SceneSet, spec: CubeSpec, grid: Grid) -> CubePlan:
@@ -115,7 +119,12 @@ def plan_cube(scenes: SceneSet, spec: CubeSpec, grid: Grid) -> CubePlan:
     else:
         by_day = sorted(ordered, key=lambda scene: scene.solar_day)
         groups = [tuple(day) for _, day in group_sorted(by_day, key=lambda scene: scene.solar_day)]
-    return CubePlan(spec, grid, tuple(group[0].solar_day for group in groups), tuple(groups))
+    return CubePlan(spec, grid, tuple(_label(group[0], spec) for group in groups), tuple(groups))
+
+
+def _label(scene: Scene, spec: CubeSpec) -> date:
+    """Give the time of a step: the solar day of its scenes, or the moment (UTC) of its only scene."""
+    return scene.solar_day if spec.groupby == "solar_day" else scene.acquired.replace(tzinfo=None)
 
 
 def _check_scenes(scenes: SceneSet, spec: CubeSpec) -> None:

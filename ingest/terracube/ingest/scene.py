@@ -164,10 +164,11 @@ def _beside(folder: Path, href: str) -> Path | None:
         path = resolve_below(folder, href)
         return path if path.is_file() else None
     name = PurePosixPath(href.split("?", 1)[0]).name
-    if not name or name in (".", "..") or "\0" in name:
+    try:
+        path = resolve_below(folder, name)
+    except HostileInputError:  # the last part of an address need not be able to name a file
         return None
-    path = folder / name
-    return resolve_below(folder, name) if path.is_file() else None
+    return path if name and path.is_file() else None
 
 
 def _check_raster(

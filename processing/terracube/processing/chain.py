@@ -233,8 +233,9 @@ def _source_bytes(plan: CubePlan) -> float:
         for source in (*scene.bands.values(), *([scene.mask] if scene.mask else [])):
             if source.grid not in ratios:
                 ratios[source.grid] = _source_pixels(source.grid, plan.grid)
-            total += ratios[source.grid] * np.dtype(source.dtype).itemsize
-    return total + _BYTES * len(ratios)
+            # Of a window that is finer than the block, only the numbers that the block takes are kept.
+            total += min(ratios[source.grid], 1.0) * np.dtype(source.dtype).itemsize
+    return total + _BYTES * (2 * len(ratios) + max(ratios.values()))
 
 
 def _source_pixels(source: Grid, target: Grid) -> float:

@@ -96,7 +96,7 @@ def composite(cube: xr.Dataset, *, min_clear: int = 1, eps: float = 1e-6) -> xr.
     >>> import numpy as np, xarray as xr
     >>> values = np.float32([0.1, 0.2, 0.9]).reshape(3, 1, 1)
     >>> found = composite(xr.Dataset({"red": (("time", "y", "x"), values)}))
-    >>> round(float(found.red), 4), int(found["count"])
+    >>> round(found.red.item(), 4), found["count"].item()
     (0.2, 3)
     """
     return COMPOSITE(cube, parameters={"min_clear": min_clear, "eps": eps})

@@ -8,6 +8,7 @@ because GDAL before 3.13 cannot read shards.
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import numpy as np
 import zarr
 from pyproj import CRS
 from zarr.codecs import BloscCodec
+from zarr.errors import ZarrUserWarning
 
 from terracube.core.errors import IntegrityError
 from terracube.core.files import storage_error
@@ -73,6 +75,11 @@ def _write_group(folder: Path, source: RowReader, grid: Grid, layers: Sequence[L
             array[start:stop] = strip
             if not np.array_equal(np.asarray(array[start:stop]), strip, equal_nan=strip.dtype.kind == "f"):
                 raise IntegrityError("Zarr chunks read back are not those written", where=f"{layer.name}, row {start}")
+    with warnings.catch_warnings():
+        # Consolidated metadata are not part of the Zarr v3 specification yet; readers that look for them open the
+        # group in one read, others pass them over.
+        warnings.simplefilter("ignore", ZarrUserWarning)
+        zarr.consolidate_metadata(str(folder))
 
 
 def _spatial(grid: Grid) -> dict[str, Any]:
