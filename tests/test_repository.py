@@ -49,7 +49,7 @@ def test_the_pattern_finds_what_it_is_for() -> None:
     slash = "/"
     for text in (f"'{slash}home{slash}ann{slash}x'", f"open({slash}tmp{slash}a)", f"https:{slash}{slash}pypi" + ".org"):
         assert FOREIGN.search(text), text
-    for text in ("../tmp/x", "https://example.org/home/x", "shared/work/y", "$ROOT/opt/z", "{folder}/tmp/a"):
+    for text in ("../tmp/x", "https://example.org/home/x", "shared/data/y", "$ROOT/opt/z", "{folder}/tmp/a"):
         assert not FOREIGN.search(text), text
 
 

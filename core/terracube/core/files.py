@@ -38,7 +38,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
         yield temporary
         sync(temporary)
         os.replace(temporary, path)
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     except OSError as error:
         raise storage_error(error, path) from error
     finally:
@@ -57,13 +57,13 @@ def sync(path: Path) -> None:
     inside = [path] if path.is_file() else [path, *sorted(path.rglob("*"))]
     for entry in inside:
         if entry.is_dir():
-            _sync_folder(entry)
+            sync_folder(entry)
         elif entry.is_file():
             with entry.open("rb") as stream:
                 os.fsync(stream.fileno())
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     """Flush the names in a folder: without it a renamed file may be gone after a power cut."""
     if os.name != "posix":
         return

@@ -17,10 +17,11 @@ import numpy as np
 import pystac
 import xarray as xr
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from terracube.core.digest import sha256_of
 from terracube.core.errors import InputError
+from terracube.core.validation import validated
 from terracube.cubes import CubePlan, CubeSpec, Grid, as_array, plan_cube, read_scenes
 from terracube.cubes.blocks import BlockReader
 from terracube.cubes.load import DEFAULT_BLOCK, map_plan, mask_classes
@@ -97,15 +98,7 @@ class Chain:
         """
         if isinstance(values, ChainParameters):
             return values
-        try:
-            return self.parameters.model_validate(values or {})
-        except ValidationError as error:
-            told = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-            raise InputError(
-                f"wrong parameters for the chain {self.name!r}",
-                expected=", ".join(self.parameters.model_fields),
-                got=told,
-            ) from error
+        return validated(self.parameters, values or {}, what=f"wrong parameters for the chain {self.name!r}")
 
     def schema(self) -> dict[str, Any]:
         """Give the JSON schema of the parameters."""

@@ -6,10 +6,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from terracube.core.digest import sha256_of
 from terracube.core.errors import InputError
+from terracube.core.validation import validated
 
 _MAX_REQUEST = 1 << 20
 
@@ -51,11 +52,7 @@ def to_request(value: RunRequest | dict[str, Any]) -> RunRequest:
     """
     if isinstance(value, RunRequest):
         return value
-    try:
-        return RunRequest.model_validate(value)
-    except ValidationError as error:
-        told = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'request'}: {e['msg']}" for e in error.errors())
-        raise InputError("the request is wrong", expected=", ".join(RunRequest.model_fields), got=told) from error
+    return validated(RunRequest, value, what="the request is wrong")
 
 
 def read_request(path: Path) -> RunRequest:

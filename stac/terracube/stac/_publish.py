@@ -17,8 +17,8 @@ from terracube.core.errors import (
     MetadataError,
     NotFoundError,
 )
-from terracube.core.files import is_remote, resolve_below, safe_name, storage_error, sync
-from terracube.stac._staging import empty, move_to_trash, sync_folder
+from terracube.core.files import is_remote, resolve_below, safe_name, storage_error, sync, sync_folder
+from terracube.stac._staging import empty, move_to_trash
 from terracube.stac._static import with_catalog_links
 from terracube.stac.items import file_fields, set_extensions
 from terracube.stac.layout import (
@@ -84,8 +84,6 @@ def seal(document: Document, staged: Path) -> None:
     try:
         file.write_text(dump(document, where=str(document["id"]), indent=2), encoding="utf-8")
         sync(staged)
-        for folder in (staged, *(path for path in staged.rglob("*") if path.is_dir())):
-            sync_folder(folder)
     except OSError as error:
         raise storage_error(error, file) from error
 

@@ -60,17 +60,6 @@ def left_overs(root: Path) -> Iterator[Path]:
         yield from (path for path in sorted(root.glob(f"{level}{STAGING_PREFIX}*")) if _is_abandoned(path))
 
 
-def sync_folder(folder: Path) -> None:
-    """Flush the names in a folder to the disk, where the system can."""
-    if os.name != "posix":
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
 def _fresh(parent: Path, name: str) -> Path:
     number = 0
     try:
