@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -197,12 +200,9 @@ def test_unknown_chain(root: Path) -> None:
 
 def test_newer_catalogue_is_refused(root: Path, tmp_path: Path) -> None:
     """A catalogue that a newer TerraCube wrote is not touched."""
-    import shutil
-    import sqlite3
-
     copy = tmp_path / "newer"
     shutil.copytree(root, copy)
-    with sqlite3.connect(copy / "catalog.sqlite") as database:
+    with closing(sqlite3.connect(copy / "catalog.sqlite")) as database, database:
         tables = [row[0] for row in database.execute("select name from sqlite_master where type='table'")]
         assert "meta" in tables
         changed = database.execute("update meta set value = '999' where key like '%version%' or key like '%format%'")
