@@ -16,7 +16,7 @@ from dask.base import optimize
 from terracube import cubes
 from terracube.core.errors import InputError
 from terracube.ingest.simulate import Region, write_scenes
-from terracube.processing import COMPOSITE, CompositeParameters, chain_names, composite, get_chain, register
+from terracube.processing import COMPOSITE, CompositeParameters, chain_names, composite, get_chain, register, warmup
 
 BANDS = ("red", "nir")
 
@@ -168,3 +168,15 @@ def test_real_cube_from_netcdf_like_dataset(tmp_path: Path) -> None:
     found = composite(other)
     np.testing.assert_array_equal(found.red.values, composite(cube).red.values)
     assert "x" in found.coords
+
+
+def test_warmup_compiles_what_a_run_needs() -> None:
+    """After `warmup` the kernel of that band count is compiled, and a wrong count is refused."""
+    warmup([2])
+    with pytest.raises(InputError, match="at least one band"):
+        warmup([0])
+    from terracube.cubes._geomedian.kernel import kernel
+
+    compiled = len(kernel(2).signatures)
+    composite(_noise((3, 2, 2)))
+    assert len(kernel(2).signatures) == compiled == 1

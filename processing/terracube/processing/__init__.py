@@ -2,6 +2,7 @@
 
 from terracube.processing.chain import Chain, ChainParameters, Estimate, Map, chain_names, get_chain, register
 from terracube.processing.composite import COMPOSITE, CompositeParameters, composite
+from terracube.processing.warm import warmup
 
 __all__ = [
     "COMPOSITE",
@@ -14,4 +15,5 @@ __all__ = [
     "composite",
     "get_chain",
     "register",
+    "warmup",
 ]

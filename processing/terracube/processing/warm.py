@@ -1,0 +1,37 @@
+"""Compile ahead: kernels are compiled when they are first called, which takes seconds that a worker can spend early."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from terracube.core.errors import InputError
+from terracube.cubes.reduce import geomedian
+
+
+def warmup(band_counts: Iterable[int] = (4,)) -> None:
+    """Compile the kernels of the chains for given numbers of bands.
+
+    Each process compiles for itself, and nothing is kept on disk, because several processes can spoil numba's cache.
+    On a cluster: ``client.run(warmup)``.
+
+    Parameters
+    ----------
+    band_counts : iterable of int
+        Numbers of bands that will be asked for; the geometric median is compiled for each (about 5 s for the first,
+        3 s for each further one).
+
+    Raises
+    ------
+    InputError
+        If a number is not positive.
+
+    Examples
+    --------
+    >>> warmup([1])
+    """
+    for count in band_counts:
+        if count < 1:
+            raise InputError("a cube has at least one band", where="band_counts", expected=">= 1", got=str(count))
+        geomedian(np.ones((2, count, 1, 1), "float32"))
