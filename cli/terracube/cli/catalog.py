@@ -12,12 +12,13 @@ import pystac
 from rich.console import Console
 from rich.table import Table
 
-from terracube.cli.exits import DONE, EXPLAINED, FAILED, NOTHING, told_errors
+from terracube.cli.exits import DONE, EXPLAINED, FAILED, NOTHING, plain, told_errors
 from terracube.cli.options import Box, catalog_option, json_option
+from terracube.core.files import is_remote
 from terracube.stac import Catalog, to_query
 
 
-@click.command(epilog=EXPLAINED)
+@click.command(epilog=EXPLAINED, short_help="Make a catalogue: a folder, no server.")
 @click.argument("root", metavar="CATALOG", type=click.Path(path_type=Path, file_okay=False))
 @click.option("--title", default="TerraCube catalogue", show_default=True, help="What people read.")
 def init(root: Path, title: str) -> None:
@@ -29,7 +30,7 @@ def init(root: Path, title: str) -> None:
         sys.exit(NOTHING if there else DONE)
 
 
-@click.command(epilog=EXPLAINED)
+@click.command(epilog=EXPLAINED, short_help="Find items by place, time and property.")
 @catalog_option
 @click.option("--collection", "collections", multiple=True, help="Only of this collection; may be given again.")
 @click.option("--bbox", type=Box(), help="Only what meets this box, in degrees; west > east crosses the antimeridian.")
@@ -68,8 +69,9 @@ def search(
 
 def _table(items: list[pystac.Item]) -> None:
     table = Table(box=None, pad_edge=False)
-    for name in ("item", "collection", "time (UTC)", "cloud", "assets"):
-        table.add_column(name, overflow="fold", no_wrap=name == "item")
+    for name in ("item", "collection", "time (UTC)", "cloud", "files"):
+        number = name in ("cloud", "files")
+        table.add_column(name, overflow="fold", no_wrap=name == "item", justify="right" if number else "left")
     for item in items:
         cloud = item.properties.get("eo:cloud_cover")
         table.add_row(
@@ -77,13 +79,19 @@ def _table(items: list[pystac.Item]) -> None:
             item.collection_id or "",
             _time(item),
             f"{cloud:.1f} %" if isinstance(cloud, int | float) else "",
-            str(len(item.assets)),
+            str(len(_local_assets(item))),
         )
     console = Console(
         markup=False, highlight=False, soft_wrap=not sys.stdout.isatty(), width=None if sys.stdout.isatty() else 200
     )
-    console.print(table)
-    console.print(f"{len(items)} items")
+    if items:
+        console.print(table)
+    console.print("1 item" if len(items) == 1 else f"{len(items)} items")
+
+
+def _local_assets(item: pystac.Item) -> dict[str, pystac.Asset]:
+    """Give the assets whose files lie in the catalogue, by key."""
+    return {key: asset for key, asset in sorted(item.assets.items()) if not is_remote(asset.href)}
 
 
 def _time(item: pystac.Item) -> str:
@@ -93,7 +101,7 @@ def _time(item: pystac.Item) -> str:
     return f"{start[:10]} to {end[:10]}"
 
 
-@click.command(epilog=EXPLAINED)
+@click.command(epilog=EXPLAINED, short_help="Show what an item is and how it was made.")
 @click.argument("item_id", metavar="ITEM")
 @catalog_option
 @click.option("--collection", help="Needed only if two collections have an item of this id.")
@@ -124,25 +132,28 @@ def _tell_item(item: pystac.Item) -> None:
     }
     for name, value in facts.items():
         if value:
-            click.echo(f"  {name + ':':<10}{value}")
+            click.echo(f"  {name + ':':<10}{plain(value)}")
     for source in said.get("terracube:inputs", ()):
         click.echo(f"  from      {source['id']}  sha256 {source['checksum'][:16]}")
     for left in said.get("terracube:left_out", ()):
-        click.echo(f"  left out  {left['id']}: {left['reason']}")
+        click.echo(f"  left out  {left['id']}: {plain(left['reason'])}")
     for note in said.get("terracube:notes", ()):
-        click.echo(f"  note      {note}")
-    for key, asset in sorted(item.assets.items()):
-        size = asset.extra_fields.get("file:size")
-        click.echo(f"  {key:<14}{_size(size):>10}  {asset.href}")
+        click.echo(f"  note      {plain(note)}")
+    here = _local_assets(item)
+    width = max(map(len, here), default=0) + 2
+    for key, asset in here.items():
+        click.echo(f"  {key:<{width}}{_size(asset.extra_fields.get('file:size')):>9}  {plain(asset.href)}")
+    if elsewhere := len(item.assets) - len(here):
+        click.echo(f"  and {elsewhere} links to files elsewhere, which were not taken (--json lists them)")
 
 
 def _size(count: Any) -> str:
     if not isinstance(count, int):
-        return "remote"
+        return ""
     return f"{count / 1e6:.2f} MB" if count >= 10_000 else f"{count} B"
 
 
-@click.command(epilog=EXPLAINED)
+@click.command(epilog=EXPLAINED, short_help="Compare an item's files with their checksums.")
 @click.argument("item_id", metavar="ITEM")
 @catalog_option
 @click.option("--collection", help="Needed only if two collections have an item of this id.")
@@ -157,8 +168,9 @@ def verify(item_id: str, catalog_path: Path, collection: str | None, as_json: bo
             click.echo(json.dumps({"item": item.id, "good": not problems, "problems": problems}, indent=2))
         else:
             for problem in problems:
-                click.echo(f"wrong  {problem}")
-            click.echo(f"{item.id}: {'every file is what it was' if not problems else f'{len(problems)} problems'}")
+                click.echo(f"wrong  {plain(problem)}")
+            told = {0: "every file is what it was", 1: "1 problem"}.get(len(problems), f"{len(problems)} problems")
+            click.echo(f"{item.id}: {told}")
         sys.exit(FAILED if problems else DONE)
 
 
@@ -174,7 +186,7 @@ def rm(item_id: str, catalog_path: Path, collection: str | None, force: bool) ->
         click.echo(f"removed {item_id}")
 
 
-@click.command(epilog=EXPLAINED)
+@click.command(epilog=EXPLAINED, short_help="Remove what interrupted work left behind.")
 @catalog_option
 def gc(catalog_path: Path) -> None:
     """Remove what interrupted work left behind; never anything that is registered."""

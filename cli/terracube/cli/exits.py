@@ -68,8 +68,19 @@ def told_errors(*, as_json: bool) -> Iterator[None]:
 def tell(error: errors.TerraCubeError) -> None:
     """Write an error to standard error, one fact a line."""
     console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
-    console.print(f"error: {error.what}", style="bold red")
+    console.print(f"error: {plain(error.what)}", style="bold red")
     names = {"where": "where", "expected": "expected", "got": "got", "todo": "to do"}
     for key, value in error.as_dict().items():
         if value:
-            console.print(f"  {names[key] + ':':<10}{value}")
+            console.print(f"  {names[key] + ':':<10}{plain(value)}")
+
+
+def plain(text: object) -> str:
+    """Take from text that came from outside what a terminal would obey: escape sequences, bells, other controls.
+
+    Examples
+    --------
+    >>> plain("red" + chr(27) + "[31m")
+    'red?[31m'
+    """
+    return "".join(letter if letter.isprintable() else "?" for letter in str(text))

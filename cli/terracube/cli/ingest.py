@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
+import textwrap
 from pathlib import Path
 
 import click
 
-from terracube.cli.exits import DONE, EXPLAINED, NOTHING, PARTLY, REFUSED, told_errors
+from terracube.cli.exits import DONE, EXPLAINED, NOTHING, PARTLY, REFUSED, plain, told_errors
 from terracube.cli.options import json_option
 from terracube.core.progress import bar
 from terracube.ingest import IngestReport
@@ -17,7 +19,7 @@ from terracube.production.records import write_record
 from terracube.stac import Catalog
 
 
-@click.command(epilog=EXPLAINED)
+@click.command(epilog=EXPLAINED, short_help="Take scenes into a catalogue, checked.")
 @click.argument("source")
 @click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--into", "root", required=True, type=click.Path(path_type=Path, file_okay=False), help="The catalogue.")
@@ -60,7 +62,22 @@ def tell_report(report: IngestReport) -> None:
         click.echo(f"replaced  {name}")
     for name in report.already:
         click.echo(f"there     {name}")
+    tell_refusals(report)
+    tell_counts(report)
+
+
+def tell_refusals(report: IngestReport) -> None:
+    """Write what was refused, and why."""
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
     for refusal in report.refused:
-        click.echo(f"refused   {refusal.path}\n          {refusal.reason}")
+        reason = plain(refusal.reason)
+        lines = textwrap.wrap(reason, max(width - 10, 40)) if width else [reason]
+        click.echo("\n          ".join([f"refused   {plain(refusal.path)}", *lines]))
+
+
+def tell_counts(report: IngestReport) -> None:
+    """Write how many scenes came in, were there already, or were refused."""
     came_in = len(report.taken) + len(report.replaced)
     click.echo(f"{came_in} in, {len(report.already)} there already, {len(report.refused)} refused")
+    if report.notes:
+        click.echo(f"{len(report.notes)} with notes: files that are not there or not as claimed; terracube show ITEM")

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import click
+from pyproj import CRS
 
-from terracube.cli.exits import DONE, EXPLAINED, FAILED, NOTHING, PARTLY, told_errors
+from terracube.cli.exits import DONE, EXPLAINED, FAILED, NOTHING, PARTLY, plain, told_errors
 from terracube.cli.options import Box, catalog_option, compute_options, json_option
 from terracube.core.errors import InputError
 from terracube.core.progress import bar
@@ -22,7 +23,7 @@ from terracube.stac import Catalog
 _CODES = {"done": DONE, "planned": DONE, "partly": PARTLY, "nothing to do": NOTHING}
 
 
-@click.command(epilog=EXPLAINED)
+@click.command(epilog=EXPLAINED, short_help="Make a product from the scenes of a catalogue.")
 @click.argument("chain", required=False)
 @catalog_option
 @click.option(
@@ -104,27 +105,50 @@ def _options(given: dict[str, Any], *, dry_run: bool = False) -> RunOptions:
     return RunOptions(scheduler, memory=given["memory"], block=given["block"], dry_run=dry_run)
 
 
-def told(result: RunResult) -> str:
-    """Tell a result in a few lines."""
+def told(result: RunResult, *, places: bool = True) -> str:
+    """Tell a result in a few lines.
+
+    Parameters
+    ----------
+    result : RunResult
+    places : bool
+        Whether to say where the files are.
+    """
     job, estimate = result.job, result.estimate
     grid = job.plan.grid
     crs = grid.crs if len(grid.crs) < 20 else "WKT"
     lines = [
-        f"{result.status}: {result.item.id if result.item else 'no product yet'}",
+        f"{result.status}: {_outcome(result)}",
         f"  scenes    {len(job.items)} on {len(job.plan.groups)} dates, {len(job.left_out)} left out",
-        f"  grid      {crs}, {grid.shape.y} x {grid.shape.x} pixels of {grid.resolution.x:g}",
+        f"  grid      {crs}, {grid.shape.y} x {grid.shape.x} pixels of {grid.resolution.x:g} {_unit(grid.crs)}",
         f"  blocks    {estimate.tasks} of {estimate.block} x {estimate.block}, {estimate.memory / 1e6:.0f} MB in work, "
         f"up to {estimate.disk / 1e6:.0f} MB on disk",
     ]
-    lines += [f"  left out  {left.id}: {left.reason}" for left in job.left_out]
-    if result.item is not None and result.status != "planned":
+    lines += [f"  left out  {left.id}: {plain(left.reason)}" for left in job.left_out]
+    if places and result.item is not None and result.status != "planned":
         folder = Path(result.item.get_self_href() or "").parent
         lines += [f"  look at   {folder / 'report.html'}", f"  files in  {folder}"]
     times = ", ".join(f"{stage} {value:.1f} s" for stage, value in result.seconds.items())
     return "\n".join([*lines, f"  time      {times}"]) + "\n"
 
 
-@click.command(epilog=EXPLAINED)
+def _outcome(result: RunResult) -> str:
+    """Name the product; for a plan, say whether a run would make one."""
+    if result.item is None:
+        return "a first version"
+    if result.status != "planned":
+        return result.item.id
+    if result.item.properties.get("terracube:key") == result.job.key:
+        return f"nothing to do, {result.item.id} is there"
+    return f"a new version after {result.item.id}"
+
+
+def _unit(crs: str) -> str:
+    name = str(CRS.from_user_input(crs).axis_info[0].unit_name)
+    return {"metre": "m", "degree": "degrees"}.get(name, name)
+
+
+@click.command(epilog=EXPLAINED, short_help="Compute a product again and compare every pixel.")
 @click.argument("item_id", metavar="ITEM")
 @catalog_option
 @compute_options
