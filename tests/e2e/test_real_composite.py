@@ -131,7 +131,7 @@ def test_whole_folder_comes_in(real_report: tuple[Catalog, IngestReport]) -> Non
 
 
 def test_local_files_win_over_remote_hrefs(real_catalog: Catalog) -> None:
-    """29RKH: fifteen local files are taken, their headers decide the shapes, and other remote assets stay links."""
+    """29RKH: fourteen local files are taken, their headers decide the shapes, other remote assets stay links."""
     item = real_catalog.get("S2A_29RKH_20200219_0_L2A")
     local = {key for key, asset in item.assets.items() if asset.href.startswith("./")}
     assert len(local) == 14

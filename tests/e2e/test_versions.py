@@ -95,6 +95,34 @@ def test_corrected_scene_needs_a_word_and_gives_a_new_version(delivered: list[Pa
         reproduce(catalog, catalog.get(before.item.id))
 
 
+def test_correction_of_metadata_alone_is_noticed(delivered: list[Path], tmp_path: Path) -> None:
+    """The same bytes with another offset are other reflectances: the product is made anew."""
+    catalog = Catalog.create(tmp_path / "catalog")
+    ingest("sentinel-2-l2a", delivered[:2], catalog)
+    before = run(catalog, REQUEST)
+    again = tmp_path / delivered[0].stem
+    shutil.copytree(delivered[0].parent, again)
+    document = json.loads((again / delivered[0].name).read_text())
+    document["properties"]["earthsearch:boa_offset_applied"] = True
+    (again / delivered[0].name).write_text(json.dumps(document))
+    assert ingest("sentinel-2-l2a", [again], catalog, replacing=True).replaced == [delivered[0].stem]
+    after = run(catalog, REQUEST)
+    assert (after.status, after.job.key == before.job.key) == ("done", False)
+    assert after.item is not None
+    assert reproduce(catalog, after.item).equal
+
+
+def test_same_request_however_written(delivered: list[Path], tmp_path: Path) -> None:
+    """Defaults written out, and a period named otherwise, are the same request; other parameters are another."""
+    catalog = Catalog.create(tmp_path / "catalog")
+    ingest("sentinel-2-l2a", delivered[:2], catalog)
+    assert run(catalog, REQUEST).status == "done"
+    written = {**REQUEST.model_dump(), "datetime": "2023-06/2023-07"}
+    written["parameters"] = {"bands": ["red", "nir"], "mask": "clear", "min_clear": 1}
+    assert run(catalog, written).status == "nothing to do"
+    assert run(catalog, {**written, "parameters": {**written["parameters"], "eps": 1e-5}}).status == "done"
+
+
 def test_changed_file_is_left_out_and_told(delivered: list[Path], tmp_path: Path) -> None:
     """A scene whose file is no longer what was ingested is left out; product, result and record say so."""
     catalog = Catalog.create(tmp_path / "catalog")

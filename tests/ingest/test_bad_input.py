@@ -165,6 +165,18 @@ def test_no_geotransform(spoil: Any, delivered: list[Path], catalog: Catalog) ->
     assert "no geotransform" in _refusal(catalog, item, delivered[1])
 
 
+def test_more_pixels_than_a_scene_has(spoil: Any, delivered: list[Path], catalog: Catalog) -> None:
+    """A small file that claims billions of empty pixels is refused before they are decoded."""
+    item = spoil()
+    band = item.parent / "B04.tif"
+    with rasterio.open(band) as source:
+        profile = source.profile
+    band.unlink()
+    sparse = {**profile, "width": 60_000, "height": 60_000, "sparse_ok": True}
+    rasterio.open(band, "w", **sparse).close()
+    assert "more pixels than a scene" in _refusal(catalog, item, delivered[1])
+
+
 def test_rotated(spoil: Any, delivered: list[Path], catalog: Catalog) -> None:
     """A rotated raster is refused, not read as if it were north-up."""
     item = spoil()

@@ -244,7 +244,7 @@ def open_product(item: pystac.Item) -> xr.Dataset:
     Returns
     -------
     xarray.Dataset
-        One variable (y, x) per layer, NaN where missing.
+        One variable (y, x) per layer, in the item's order, NaN where missing.
 
     Raises
     ------
@@ -255,8 +255,8 @@ def open_product(item: pystac.Item) -> xr.Dataset:
     """
     if "zarr" not in item.assets:
         raise NotFoundError("the item has no Zarr asset", where=item.id, got=", ".join(sorted(item.assets)[:20]))
-    opened: xr.Dataset = xr.open_zarr(local_folder(item, "zarr"), consolidated=False, decode_coords="all")
-    return opened
+    opened: xr.Dataset = xr.open_zarr(local_folder(item, "zarr"), decode_coords="all")
+    return opened[[key for key in item.assets if key in opened.data_vars]]
 
 
 def as_array(cube: xr.Dataset | xr.DataArray) -> xr.DataArray:

@@ -26,9 +26,10 @@ def thin(source: RowReader, layer: int, *, side: int = _MAX_SIDE) -> NDArray[np.
 
 
 def stretch(channels: Sequence[NDArray[np.float32]]) -> list[NDArray[np.float32]]:
-    """Bring layers to 0..1 between the 2nd and 98th percentile of all of them together, so that hues stay.
+    """Bring layers to 0..1 up to the 98th percentile of all of them together, so that hues stay.
 
-    Dark tones are lifted (power 0.7). NaN stays NaN; where all is one value, 0.5.
+    Black is zero, as it is for reflectance, or the 2nd percentile where that lies below. Dark tones are lifted (power
+    0.7). NaN stays NaN; where all is one value, 0.5.
     """
     seen = np.concatenate([channel[np.isfinite(channel)] for channel in channels])
     if not seen.size:
@@ -36,6 +37,7 @@ def stretch(channels: Sequence[NDArray[np.float32]]) -> list[NDArray[np.float32]
     low, high = np.percentile(seen, _STRETCH)
     if high <= low:
         return [np.where(np.isfinite(channel), np.float32(0.5), channel) for channel in channels]
+    low = min(low, 0.0)
     scaled = [np.clip((channel - low) / (high - low), 0.0, 1.0) for channel in channels]
     return [np.power(channel, _GAMMA).astype("float32") for channel in scaled]
 

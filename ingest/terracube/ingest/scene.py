@@ -180,6 +180,13 @@ def _check_raster(
     with open_raster(path) as dataset:
         if dataset.count != 1:
             raise AssetError("the file holds several bands", where=where, expected="1", got=str(dataset.count))
+        if max(dataset.height, dataset.width) > sensor.largest_side:
+            raise HostileInputError(
+                "the file claims more pixels than a scene of this sensor has",
+                where=where,
+                expected=f"at most {sensor.largest_side} along each side",
+                got=f"{dataset.height} x {dataset.width}",
+            )
         grid, dtype, cog = header_grid(dataset, where), str(dataset.dtypes[0]), _is_cog(dataset)
         nodata = dataset.nodata
     if measured:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pystac
 
+from terracube.core.digest import sha256_of
 from terracube.core.errors import BudgetError, EmptyResultError, InputError, LeftOut, TerraCubeError
 from terracube.cubes import CubePlan, Grid, Scene, SceneSet, plan_cube, read_scenes
 from terracube.cubes.blocks import CubeSpec
@@ -109,7 +110,7 @@ def prepare(
     if not used:
         raise EmptyResultError("no scene reaches the grid", expected=str(target.bounds), got=f"{len(good)} scenes")
     spec = CubeSpec(settled.bands, settled.mask if isinstance(settled.mask, tuple) else None, settled.groupby)
-    inputs = tuple((scene.id, input_checksum(known[scene.id], scene.asset_keys)) for scene in used)
+    inputs = tuple((scene.id, _checksum(scene, known[scene.id])) for scene in used)
     return Job(
         request=request,
         chain=chain,
@@ -119,6 +120,19 @@ def prepare(
         inputs=inputs,
         left_out=left_out,
         key=product_key(chain.digest(settled), target.as_dict(), inputs),
+    )
+
+
+def _checksum(scene: Scene, item: pystac.Item) -> str:
+    """Give one fingerprint of all of a scene that decides pixels: its files, and what makes values of their numbers."""
+    sources = {**scene.bands, **({"": scene.mask} if scene.mask else {})}
+    return sha256_of(
+        {
+            "files": input_checksum(item, scene.asset_keys),
+            "acquired": scene.acquired.isoformat(),
+            "solar_day": scene.solar_day.isoformat(),
+            "values": {name: [repr(s.scale), repr(s.offset), repr(s.nodata), s.band] for name, s in sources.items()},
+        }
     )
 
 

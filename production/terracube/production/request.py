@@ -11,6 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from terracube.core.digest import sha256_of
 from terracube.core.errors import InputError
 from terracube.core.validation import validated
+from terracube.processing import get_chain
+from terracube.stac import parse_filter, parse_interval
 
 _MAX_REQUEST = 1 << 20
 
@@ -38,8 +40,19 @@ class RunRequest(BaseModel):
 
     @property
     def slot(self) -> str:
-        """Digest of the request: products of the same request are versions of each other."""
-        return sha256_of(self.model_dump(mode="json"))
+        """Digest of what is asked for, however it is written: such products are versions of each other.
+
+        Parameters that are left out count as their defaults, and a period as its first and last moment.
+
+        Raises
+        ------
+        InputError
+            If the chain, a parameter or the period is wrong.
+        """
+        settled = get_chain(self.chain).to_parameters(self.parameters).model_dump(mode="json")
+        period = [None if moment is None else moment.isoformat() for moment in parse_interval(self.datetime)]
+        told = {"parameters": settled, "datetime": period, "filters": sorted(map(str, map(parse_filter, self.filters)))}
+        return sha256_of(self.model_dump(mode="json") | told)
 
 
 def to_request(value: RunRequest | dict[str, Any]) -> RunRequest:

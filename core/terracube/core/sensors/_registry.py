@@ -82,6 +82,8 @@ class Sensor:
     reflectance: Mapping[str, Any]
     """Scale, nodata and the offset rule of the measured bands."""
     mask: Mask
+    largest_side: int
+    """Pixels along each side of the finest band."""
 
     def layer(self, name: str) -> Band:
         """Give a band or layer by role name, asset key or the agency's name.
@@ -138,6 +140,7 @@ def load_sensor(name: str) -> Sensor:
         bands={key: _band(key, value, common=key) for key, value in raw["bands"].items()},
         extras={key: _band(key, value, common=None) for key, value in raw["extras"].items()},
         reflectance=raw["reflectance"],
+        largest_side=raw["largest_side"],
         mask=Mask(
             asset=raw["mask"]["asset"],
             nodata=raw["mask"]["nodata"],
