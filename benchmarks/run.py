@@ -55,7 +55,8 @@ def run_case(suite: Suite, case: str, options: argparse.Namespace) -> dict[str, 
             print(f"{suite.name}, {case}, turn {turn + 1}/{options.runs}, {name}: {took}", flush=True)
         if turn == 0 and len(contestants) > 1:
             products = [work / name / "product" for name, _ in contestants]
-            _, agreement = answer(suite.script("compare.py"), *products)
+            rows = ("--rows", str(inputs["compared_rows"])) if inputs["compared_rows"] else ()
+            _, agreement = answer(suite.script("compare.py"), *products, *rows)
     if not options.keep:
         shutil.rmtree(work)
     return {
