@@ -256,7 +256,8 @@ def open_product(item: pystac.Item) -> xr.Dataset:
     if "zarr" not in item.assets:
         raise NotFoundError("the item has no Zarr asset", where=item.id, got=", ".join(sorted(item.assets)[:20]))
     opened: xr.Dataset = xr.open_zarr(local_folder(item, "zarr"), decode_coords="all")
-    return opened[[key for key in item.assets if key in opened.data_vars]]
+    told = [key for key in item.assets if key in opened.data_vars]
+    return opened[[*told, *(name for name in opened.data_vars if name not in told)]]
 
 
 def as_array(cube: xr.Dataset | xr.DataArray) -> xr.DataArray:
