@@ -69,7 +69,7 @@ class Estimate:
     memory: int
     """Bytes in memory for the blocks in work at once."""
     disk: int
-    """Bytes on disk at the peak: scratch file, COG and Zarr, before compression."""
+    """Bytes on disk at the peak: scratch blocks, COG and Zarr, before compression."""
 
     def as_dict(self) -> dict[str, int]:
         """Give plain numbers."""
@@ -122,7 +122,7 @@ class Chain:
             block=block,
             tasks=rows * cols,
             memory=int(workers * (strip + whole)),
-            # The scratch file, the COGs with overviews (4/3), the plain copy of one band per worker, and the Zarr.
+            # The scratch blocks, the COGs with overviews (4/3), the plain copy of one band per worker, and the Zarr.
             disk=int(pixels * _BYTES * (layers * (1 + 4 / 3 + 1) + workers)),
         )
 

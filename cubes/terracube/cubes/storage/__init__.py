@@ -1,4 +1,4 @@
-"""How pixels are stored: COG, Zarr, and the scratch file that blocks land in."""
+"""How pixels are stored: COG, Zarr, and the scratch folder that blocks land in."""
 
 from terracube.cubes.storage.cog import write_cog
 from terracube.cubes.storage.layers import Layer, RowReader, Statistics, StatisticsSum
