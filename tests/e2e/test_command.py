@@ -138,7 +138,10 @@ def test_show_verify_reproduce(root: Path, product: dict[str, Any]) -> None:
     whole = band.read_bytes()
     band.write_bytes(whole[:-7])
     assert call("verify", product["item"], "--catalog", root).exit_code == 1
+    band.write_bytes(whole[: len(whole) // 2])
+    damaged = call("reproduce", product["item"], "--catalog", root)
     band.write_bytes(whole)
+    assert (damaged.exit_code, "damaged or gone" in damaged.output) == (1, True), damaged.output
 
 
 def test_rm_and_gc(root: Path, tmp_path: Path, product: dict[str, Any]) -> None:
@@ -168,6 +171,8 @@ def test_rm_and_gc(root: Path, tmp_path: Path, product: dict[str, Any]) -> None:
         (("--crs", "EPSG:999999", "--resolution", "10"), "unknown CRS"),
         (("--bands", "red,ultraviolet"), "unknown band 'ultraviolet'"),
         (("--mask-classes", "300"), "byte"),
+        (("--bands", "scl"), "not a measured band"),
+        (("--block", "0", "--bands", "green"), "at least one pixel"),
         (("--mask-classes", "cloud"), "cannot be read"),
         (("--param", "min_clear=0"), "min_clear"),
         (("--param", "surprise=1"), "surprise"),

@@ -216,6 +216,41 @@ def test_broken_json(text: str, spoil: Any, delivered: list[Path], catalog: Cata
     assert _refusal(catalog, item, delivered[1])
 
 
+@pytest.mark.parametrize(
+    "edit",
+    [
+        _set("assets", "red", "proj:shape", value=5),
+        _set("properties", "datetime", value="0001-01-01T00:00:00+14:00"),
+        _set("properties", "eo:cloud_cover", value=float("nan")),
+        _set("properties", "title", value="\ud800"),
+        _set("links", value=None),
+        _set("links", value=[{"rel": ["a"], "href": "https://a.org"}, 7]),
+        _set("properties", "terracube:left_out", value=[{"id": "\x1b]0;own\x07", "reason": "x"}]),
+    ],
+    ids=["shape", "year 1", "NaN", "surrogate", "no links", "odd links", "our own properties"],
+)
+def test_odd_items_never_stop_the_others(edit: Any, spoil: Any, delivered: list[Path], catalog: Catalog) -> None:
+    """Whatever an item holds, it comes in or is refused; the good one beside it comes in, and nothing is believed."""
+    bad = spoil(edit)
+    report = ingest("sentinel-2-l2a", [bad.parent, delivered[1]], catalog)
+    assert delivered[1].stem in report.taken
+    assert len(report.taken) + len(report.refused) == 2
+    for item in catalog.search(Query()):
+        assert "terracube:left_out" not in item.properties
+
+
+def test_damaged_copy_is_replaced_by_ingesting_again(delivered: list[Path], catalog: Catalog) -> None:
+    """A scene whose file was damaged in the catalogue is not "there already"; --replace mends it."""
+    ingest("sentinel-2-l2a", [delivered[0]], catalog)
+    item = catalog.get(delivered[0].stem)
+    band = Path(item.get_self_href() or "").parent / "B04.tif"
+    band.write_bytes(band.read_bytes()[:-5])
+    refused = ingest("sentinel-2-l2a", [delivered[0]], catalog).refused
+    assert "damaged copy" in refused[0].reason
+    assert ingest("sentinel-2-l2a", [delivered[0]], catalog, replacing=True).replaced == [delivered[0].stem]
+    assert catalog.verify(catalog.get(delivered[0].stem)) == []
+
+
 def test_other_collection(spoil: Any, delivered: list[Path], catalog: Catalog) -> None:
     """A scene of another sensor is not taken for Sentinel-2."""
     assert "another collection" in _refusal(catalog, spoil(_set("collection", value="landsat-c2-l2")), delivered[1])

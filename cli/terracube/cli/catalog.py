@@ -134,9 +134,9 @@ def _tell_item(item: pystac.Item) -> None:
         if value:
             click.echo(f"  {name + ':':<10}{plain(value)}")
     for source in said.get("terracube:inputs", ()):
-        click.echo(f"  from      {source['id']}  sha256 {source['checksum'][:16]}")
+        click.echo(f"  from      {plain(source['id'])}  sha256 {plain(source['checksum'][:16])}")
     for left in said.get("terracube:left_out", ()):
-        click.echo(f"  left out  {left['id']}: {plain(left['reason'])}")
+        click.echo(f"  left out  {plain(left['id'])}: {plain(left['reason'])}")
     for note in said.get("terracube:notes", ()):
         click.echo(f"  note      {plain(note)}")
     here = _local_assets(item)

@@ -60,6 +60,10 @@ def told_errors(*, as_json: bool) -> Iterator[None]:
             click.echo(json.dumps({**facts, "message": error.what, **error.as_dict()}))
         tell(error)
         sys.exit(code_of(error))
+    except OSError as error:
+        # What no step foresaw: a folder that may not be read, an output that is full.
+        click.echo(f"error: the system refused: {error}", err=True)
+        sys.exit(FAILED)
     except KeyboardInterrupt:
         click.echo("interrupted; nothing half-written was left", err=True)
         sys.exit(INTERRUPTED)

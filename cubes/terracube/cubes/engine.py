@@ -20,13 +20,13 @@ from dask.base import optimize
 from dask.callbacks import Callback
 from numpy.typing import NDArray
 
-from terracube.core.errors import BudgetError, InputError
+from terracube.core.errors import BudgetError, InputError, TerraCubeError
 from terracube.core.memory import give_back
 from terracube.core.progress import CancelToken, ProgressCallback, silent
 from terracube.cubes.storage.scratch import Scratch
 
 _ANSWER_SECONDS = 10
-_ADDRESSES = ("tcp://", "tls://", "ucx://", "ws://", "wss://", "inproc://")
+_ADDRESSES = ("tcp://", "tls://", "ws://", "wss://")
 
 
 @dataclass(frozen=True)
@@ -158,6 +158,8 @@ def _run_distributed(lazy: da.Array, address: str, progress: ProgressCallback, c
         try:
             for done, (_, value) in enumerate(as_completed(futures, with_results=True, loop=client.loop), start=1):
                 cancel.check()
+                if isinstance(value, BaseException):  # how a lost scheduler shows itself
+                    raise TerraCubeError("the cluster was lost during the run", where=address, got=str(value)[:200])
                 found += int(value.sum())
                 progress(done, len(futures))
         except KilledWorker as error:
@@ -178,7 +180,7 @@ def _client(address: str) -> Iterator[Any]:
 
     try:
         client = Client(address, timeout=_ANSWER_SECONDS, set_as_default=False)
-    except (OSError, ValueError) as error:  # ValueError: an address without a host
+    except (OSError, ValueError, TypeError, RuntimeError) as error:  # an address without a host, TLS without keys
         raise InputError(
             "no Dask scheduler answers", where=address, got=str(error), todo="start it, or use local"
         ) from error

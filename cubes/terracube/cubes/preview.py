@@ -15,7 +15,7 @@ from terracube.cubes.storage.layers import RowReader
 
 _MAX_SIDE = 900
 _STRETCH = (2.0, 98.0)
-_GAMMA = 0.7
+_GAMMA = 0.8
 
 
 def thin(source: RowReader, layer: int, *, side: int = _MAX_SIDE) -> NDArray[np.float32]:
@@ -29,7 +29,7 @@ def stretch(channels: Sequence[NDArray[np.float32]]) -> list[NDArray[np.float32]
     """Bring layers to 0..1 up to the 98th percentile of all of them together, so that hues stay.
 
     Black is zero, as it is for reflectance, or the 2nd percentile where that lies below. Dark tones are lifted (power
-    0.7). NaN stays NaN; where all is one value, 0.5.
+    0.8). NaN stays NaN; where all is one value, 0.5.
     """
     seen = np.concatenate([channel[np.isfinite(channel)] for channel in channels])
     if not seen.size:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,6 +82,17 @@ def claimed_id(candidate: Candidate) -> str:
     return candidate.path.stem
 
 
+def _refuse(text: str) -> None:
+    raise ValueError(f"{text} is no JSON value")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text[:40]} is no finite number")
+    return number
+
+
 def read_json(path: Path) -> dict[str, Any]:
     """Read a JSON object of bounded size.
 
@@ -95,7 +107,8 @@ def read_json(path: Path) -> dict[str, Any]:
         size = path.stat().st_size
         if size > _MAX_JSON:
             raise AssetError("the JSON is too large", where=str(path), expected=f"<= {_MAX_JSON} bytes", got=str(size))
-        value = json.loads(path.read_bytes())
+        value = json.loads(path.read_bytes(), parse_constant=_refuse, parse_float=_finite)
+        json.dumps(value, ensure_ascii=False).encode("utf-8")  # a lone surrogate could not be written again
     except OSError as error:
         raise AssetError("cannot read the file", where=str(path), got=error.strerror or str(error)) from error
     except (ValueError, RecursionError) as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +11,24 @@ from shapely.errors import ShapelyError
 from shapely.geometry import mapping, shape
 
 from terracube.core.errors import MetadataError
+from terracube.core.files import is_remote
 from terracube.core.sensors import Sensor
 from terracube.ingest.scene import DeliveredScene, Raster
 from terracube.stac import band, describe_collection, footprint, raster_asset, set_extensions
 
 CONTENT = "terracube:content"
 """Property that holds the digest of what was delivered."""
-_GONE = ("proj:epsg", "proj:code", "proj:wkt2", "proj:projjson", "proj:shape", "proj:transform", "datetime")
+_GONE = (
+    "proj:epsg",
+    "proj:code",
+    "proj:wkt2",
+    "proj:projjson",
+    "proj:shape",
+    "proj:transform",
+    "datetime",
+    "version",
+    "deprecated",
+)
 _KEPT_LINKS = {"license": "license", "derived_from": "derived_from", "canonical": "via", "cite-as": "cite-as"}
 
 
@@ -35,7 +46,7 @@ def scene_item(scene: DeliveredScene, folder: Path) -> pystac.Item:
     The properties of the delivered item are kept; what describes its files is written anew from the files.
     """
     geometry, bbox = _place(scene)
-    given = {key: value for key, value in scene.document["properties"].items() if key not in _GONE}
+    given = {key: value for key, value in scene.document["properties"].items() if not _is_ours(key)}
     item = pystac.Item(scene.id, geometry, bbox, scene.acquired, given, collection=scene.sensor.name)
     item.properties[CONTENT] = scene.content
     if scene.notes:
@@ -45,10 +56,22 @@ def scene_item(scene: DeliveredScene, folder: Path) -> pystac.Item:
     for key, asset in scene.remote.items():
         if key not in item.assets:
             item.add_asset(key, _remote_asset(asset))
-    for link in scene.document.get("links", ()):
-        if isinstance(link, dict) and link.get("rel") in _KEPT_LINKS and "://" in str(link.get("href")):
-            item.add_link(pystac.Link(_KEPT_LINKS[link["rel"]], str(link["href"]), media_type=link.get("type")))
+    for rel, href in _links(scene.document.get("links")):
+        item.add_link(pystac.Link(_KEPT_LINKS[rel], href))
     return set_extensions(item)
+
+
+def _is_ours(key: str) -> bool:
+    """Whether a property is written by us alone: what a delivery claims of it is not believed."""
+    return key in _GONE or key.startswith("terracube:")
+
+
+def _links(given: Any) -> Iterator[tuple[str, str]]:
+    """Give the links that are kept: relation and remote address."""
+    for link in given if isinstance(given, list) else ():
+        rel, href = (link.get("rel"), link.get("href")) if isinstance(link, dict) else (None, None)
+        if isinstance(rel, str) and isinstance(href, str) and rel in _KEPT_LINKS and is_remote(href) and "://" in href:
+            yield rel, href
 
 
 def _asset(raster: Raster, folder: Path) -> pystac.Asset:

@@ -146,10 +146,12 @@ def _settle(
             places = ", ".join(str(scene.path) for scene in rivals)
             clash = _clash(item_id, f"other content at {places}", "ingest the right one alone")
             report.refused.extend(Refusal(str(scene.path), item_id, str(clash)) for scene in rivals)
-        elif known is not None and known.properties.get(CONTENT) == rivals[0].content:
+        elif known is not None and known.properties.get(CONTENT) == rivals[0].content and not catalog.verify(known):
             report.already.append(item_id)
         elif known is not None and not replacing:
-            clash = _clash(item_id, "other content in the catalogue", "use --replace if this delivery corrects it")
+            same = known.properties.get(CONTENT) == rivals[0].content
+            got = "a damaged copy in the catalogue" if same else "other content in the catalogue"
+            clash = _clash(item_id, got, "use --replace if this delivery corrects it")
             report.refused.append(Refusal(str(rivals[0].path), item_id, str(clash)))
         else:
             chosen.append(rivals[0])

@@ -118,7 +118,8 @@ def _acquired(document: Mapping[str, Any], item_id: str) -> datetime:
         moment = datetime.fromisoformat(str(text).upper())
         if text is None or moment.tzinfo is None:
             raise ValueError(text)
-    except ValueError as error:
+        return moment.astimezone(UTC)
+    except (ValueError, OverflowError) as error:
         raise MetadataError(
             "the item has no date",
             where=f"{item_id}, properties.datetime",
@@ -126,7 +127,6 @@ def _acquired(document: Mapping[str, Any], item_id: str) -> datetime:
             got=repr(text)[:60],
             todo="add the time of acquisition; it is never guessed",
         ) from error
-    return moment.astimezone(UTC)
 
 
 def _sort_assets(
@@ -209,9 +209,9 @@ def _is_cog(dataset: DatasetReader) -> bool:
 
 def _differences(key: str, asset: Mapping[str, Any], raster: Raster) -> list[str]:
     shape = asset.get("proj:shape")
-    if shape is None or list(shape) == list(raster.grid.shape):
+    if shape is None or shape == list(raster.grid.shape):
         return []
-    return [f"{key}: the item claims {list(shape)} pixels, the file has {list(raster.grid.shape)}"]
+    return [f"{key}: the item claims {str(shape)[:80]} pixels, the file has {list(raster.grid.shape)}"]
 
 
 def _check_one_crs(rasters: Mapping[str, Raster], item_id: str) -> None:

@@ -11,6 +11,7 @@ import pystac
 
 from terracube.core.digest import sha256_of
 from terracube.core.errors import BudgetError, EmptyResultError, InputError, LeftOut, TerraCubeError
+from terracube.core.sensors import sensor_of
 from terracube.cubes import CubePlan, Grid, Scene, SceneSet, plan_cube, read_scenes
 from terracube.cubes.blocks import CubeSpec
 from terracube.cubes.load import mask_classes
@@ -96,6 +97,7 @@ def prepare(
     """
     chain = get_chain(request.chain)
     parameters = chain.to_parameters(request.parameters)
+    _check_bands(request.collection, parameters.bands)
     gone = {left.id for left in without}
     known = {item.id: item for item in items if item.id not in gone}
     scenes = read_scenes(known.values(), parameters.bands, on_error="skip")
@@ -121,6 +123,14 @@ def prepare(
         left_out=left_out,
         key=product_key(chain.digest(settled), target.as_dict(), inputs),
     )
+
+
+def _check_bands(collection: str, bands: Sequence[str]) -> None:
+    """Refuse layers that hold no reflectance: a median of classes means nothing."""
+    sensor = sensor_of(collection)
+    for name in bands:
+        if sensor.layer(name).name not in sensor.bands:
+            raise InputError("not a measured band", where="bands", expected=", ".join(sensor.bands), got=repr(name))
 
 
 def _checksum(scene: Scene, item: pystac.Item) -> str:
@@ -219,6 +229,8 @@ def choose_block(job: Job, *, workers: int, memory: int, block: int | None, fold
     BudgetError
         With the number, if it cannot fit.
     """
+    if block is not None and block < 1:
+        raise InputError("blocks need at least one pixel", where="--block", expected=">= 1", got=str(block))
     sizes = _BLOCKS if block is None else (block,)
     estimates = [job.chain.estimate(job.plan, job.parameters, block=size, workers=workers) for size in sizes]
     needs = [estimate.memory + estimate.tasks * _TASK_BYTES for estimate in estimates]

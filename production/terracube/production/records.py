@@ -22,5 +22,5 @@ def write_record(root: Path, kind: str, facts: Mapping[str, Any]) -> Path:
     now = datetime.now(UTC)
     content = {"kind": kind, "time": now.isoformat(timespec="milliseconds"), **facts}
     path = root / FOLDER / f"{now:%Y%m%dT%H%M%S%f}-{kind}-{sha256_of(content)[:8]}.json"
-    write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+    write_text(path, json.dumps(content, indent=2) + "\n")
     return path

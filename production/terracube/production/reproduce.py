@@ -11,6 +11,7 @@ import numpy as np
 import pystac
 import zarr
 from numpy.typing import NDArray
+from rasterio.errors import RasterioError
 from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
@@ -82,7 +83,15 @@ def reproduce(
     ).block
     with catalog.stage(f"{item.id}.reproduce") as folder, scratch_for(job, folder, block) as scratch:
         compute(job, scratch, chosen.scheduler, progress)
-        return Reproduction(item.id, tuple(_compare(item, job, scratch)))
+        try:
+            return Reproduction(item.id, tuple(_compare(item, job, scratch)))
+        except (RasterioError, RuntimeError, ValueError, KeyError, OSError) as error:
+            raise IntegrityError(
+                "a file of the product is damaged or gone",
+                where=item.id,
+                got=str(error)[:200],
+                todo="terracube verify tells which; remove the product and run again",
+            ) from error
 
 
 def recorded_job(catalog: Catalog, item: pystac.Item) -> Job:

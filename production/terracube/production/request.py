@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from terracube.core.digest import sha256_of
 from terracube.core.errors import InputError
 from terracube.core.validation import validated
+from terracube.cubes.crs import to_crs_text
 from terracube.processing import get_chain
 from terracube.stac import parse_filter, parse_interval
 
@@ -51,7 +52,15 @@ class RunRequest(BaseModel):
         """
         settled = get_chain(self.chain).to_parameters(self.parameters).model_dump(mode="json")
         period = [None if moment is None else moment.isoformat() for moment in parse_interval(self.datetime)]
-        told = {"parameters": settled, "datetime": period, "filters": sorted(map(str, map(parse_filter, self.filters)))}
+        if isinstance(settled["mask"], list):
+            settled["mask"] = sorted(set(settled["mask"]))
+        crs = None if self.crs is None else to_crs_text(self.crs)
+        told = {
+            "crs": crs,
+            "parameters": settled,
+            "datetime": period,
+            "filters": sorted(map(str, map(parse_filter, self.filters))),
+        }
         return sha256_of(self.model_dump(mode="json") | told)
 
 

@@ -6,7 +6,6 @@ linked with the one before it, which stays.
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +15,7 @@ from typing import Any, Literal
 
 import pystac
 
-from terracube.core.errors import AssetError, EmptyResultError, LeftOut, TerraCubeError
+from terracube.core.errors import AssetError, ConflictError, EmptyResultError, LeftOut, TerraCubeError
 from terracube.core.files import STAGING_PREFIX, remove
 from terracube.core.logging import get_logger
 from terracube.core.progress import CancelToken, ProgressCallback, silent
@@ -158,6 +157,12 @@ def _run(context: _Context, request: RunRequest) -> RunResult:
             _log.warning("left out %s: %s", broken.id, broken.reason)
             without.append(broken)
             continue
+        except ConflictError:
+            meanwhile = newest_version(context.catalog, request)
+            if meanwhile is None or meanwhile.properties.get("terracube:key") != job.key:
+                raise
+            # Another run made the same product in the meantime.
+            return RunResult("nothing to do", job, estimate, meanwhile, clock.seconds)
         return RunResult("partly" if job.left_out else "done", job, estimate, item, clock.seconds)
 
 
@@ -165,7 +170,7 @@ def _make(context: _Context, job: Job, estimate: Estimate, newest: pystac.Item |
     """Compute, write and publish one version of a product."""
     catalog, clock = context.catalog, context.clock
     version = 1 if newest is None else int(newest.properties["version"]) + 1
-    item_id = product_id(job.request, version)
+    item_id = product_id(job.request, version, job.key)
     with catalog.stage(item_id) as folder:
         with scratch_for(job, folder, estimate.block) as scratch:
             with clock.stage("compute"):
@@ -206,17 +211,17 @@ def compute(
     )
 
 
-def product_id(request: RunRequest, version: int) -> str:
-    """Name a product after its chain, period, request and version.
+def product_id(request: RunRequest, version: int, key: str) -> str:
+    """Name a product after its chain, period, key and version: other content never takes a name that was used.
 
     Examples
     --------
     >>> request = RunRequest(chain="composite", collection="sentinel-2-l2a", datetime="2023-08")
-    >>> product_id(request, 2).startswith("composite_2023-08_"), product_id(request, 2)[-3:]
-    (True, '_v2')
+    >>> product_id(request, 2, "0123456789abcdef")
+    'composite_2023-08_0123456789_v2'
     """
     period = "".join(c if c.isalnum() or c in "-." else "_" for c in request.datetime)[:50]
-    return f"{request.chain}_{period}_{request.slot[:10]}_v{version}"
+    return f"{request.chain}_{period}_{key[:10]}_v{version}"
 
 
 def newest_version(catalog: Catalog, request: RunRequest) -> pystac.Item | None:
@@ -228,9 +233,11 @@ def newest_version(catalog: Catalog, request: RunRequest) -> pystac.Item | None:
 @contextmanager
 def scratch_for(job: Job, folder: Path, block: int) -> Iterator[Scratch]:
     """Make a place for a product's blocks, and take it away again."""
-    place = (settings().scratch or folder).resolve() / f"{SCRATCH}{os.getpid()}-{job.key[:16]}"
+    # Staging folders have names of their own, also between processes and hosts: so has the scratch folder.
+    place = (settings().scratch or folder).resolve() / f"{SCRATCH}{folder.name}"
+    scratch = Scratch.create(place, len(job.chain.layers(job.parameters)), job.plan.grid.shape, block)
     try:
-        yield Scratch.create(place, len(job.chain.layers(job.parameters)), job.plan.grid.shape, block)
+        yield scratch
     finally:
         remove(place)
 
