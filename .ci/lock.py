@@ -15,7 +15,7 @@ LOCK = Path("requirements.lock")
 DRAFT = Path("requirements.lock.new")
 TESTED = ("3.12", "3.13")
 HEADER = """\
-# Every package that `make` installs into .venv: the library's own needs and the extras dev and bench.
+# Every package that `make` installs into .venv: the library's own needs and all extras.
 # Made by `make lock` (uv, from pyproject.toml); valid for Python 3.12 and 3.13 on Linux x86-64. Do not edit by hand.
 """
 

@@ -24,7 +24,10 @@ CONDA_NAMES = {"matplotlib-base": "matplotlib", "python-build": "build"}
 FORBIDDEN = re.compile(r"\bA?GPL|(?<!Lesser )General Public|Affero|Non-?Commercial|\bNC\b|CC-BY-NC|Proprietary", re.I)
 KNOWN = re.compile(r"\b(MIT|BSD|Apache|ISC|MPL|Mozilla|PSF|PSFL|Python Software Foundation|0BSD|Zlib|LGPL)\b", re.I)
 
-REVIEWED = {"odc-stac": "its metadata name no licence; the licence file in its wheel is Apache-2.0"}
+REVIEWED = {
+    "icechunk": "its metadata name no licence; the licence file in its wheel is Apache-2.0",
+    "odc-stac": "its metadata name no licence; the licence file in its wheel is Apache-2.0",
+}
 """Packages whose metadata do not say a licence: read by hand, with what was found."""
 
 
@@ -49,7 +52,8 @@ def ranges(requirements: list[str]) -> dict[str, str]:
 
 
 def wanted(project: dict[str, Any], *extras: str) -> dict[str, str]:
-    """Ranges of the library's own needs and of the named extras."""
+    """Ranges of the library's own needs and of the named extras, all of them unless named."""
+    extras = extras or tuple(project["optional-dependencies"])
     return ranges(
         [*project["dependencies"], *(line for name in extras for line in project["optional-dependencies"][name])]
     )
@@ -69,9 +73,9 @@ def test_lock_holds_exact_pins_only(pins: list[str]) -> None:
 
 
 def test_lock_covers_the_project(pins: list[str], project: dict[str, Any]) -> None:
-    """Every need of the library and of the extras dev and bench is pinned, at a version inside its range."""
+    """Every need of the library and of its extras is pinned, at a version inside its range."""
     pinned = {pin.name: pin for pin in applicable(pins)}
-    needs = wanted(project, "dev", "bench")
+    needs = wanted(project)
     assert sorted(set(needs) - set(pinned)) == []
     versions = {name: next(iter(pinned[name].specifier)).version for name in needs}
     outside = [
@@ -110,7 +114,7 @@ def test_conda_file_equals_project(repository: Path, project: dict[str, Any]) ->
     conda = ranges([*lines, *by_pip])
     assert conda.pop("python") == project["requires-python"]
     assert conda.pop("pip") == ""
-    assert {CONDA_NAMES.get(name, name): allowed for name, allowed in conda.items()} == wanted(project, "dev", "bench")
+    assert {CONDA_NAMES.get(name, name): allowed for name, allowed in conda.items()} == wanted(project)
     assert content["channels"] == ["conda-forge", "nodefaults"]
 
 
@@ -176,11 +180,11 @@ def undeclared(folders: list[Path], declared: set[str]) -> set[str]:
 
 def test_library_declares_its_imports(repository: Path, project: dict[str, Any]) -> None:
     """What the library imports, pyproject.toml names: nothing works only because another package brings it."""
-    extras = set(project["optional-dependencies"]) - {"dev", "bench"}
+    extras = {"peers", "vector"}
     portions = sorted(marker.parent.parent for marker in repository.glob("*/terracube/*/py.typed"))
     assert undeclared(portions, set(wanted(project, *extras))) == set()
 
 
 def test_tests_declare_their_imports(repository: Path, project: dict[str, Any]) -> None:
-    """The same for tests and notebooks, which may also use the extras dev and bench."""
-    assert undeclared([repository / "tests", repository / "notebooks"], set(wanted(project, "dev", "bench"))) == set()
+    """The same for tests and notebooks, which may use every extra."""
+    assert undeclared([repository / "tests", repository / "notebooks"], set(wanted(project))) == set()
