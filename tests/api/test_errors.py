@@ -21,6 +21,12 @@ def test_every_error_has_a_status(cls: type[errors.TerraCubeError]) -> None:
     assert (status == 500) == (cls in ours)
 
 
+@pytest.mark.parametrize("cls", [errors.AccessError, errors.UnreachableError])
+def test_another_server_failed(cls: type[errors.TerraCubeError]) -> None:
+    """A file that another server does not give is that server's fault, neither the caller's nor ours."""
+    assert status_of(cls("refused")).value == 502
+
+
 def test_problem_document() -> None:
     """The document says what the error says, and leaves out what it does not."""
     told = problem(errors.NotFoundError("no such item", where="catalogue", todo="look it up"))

@@ -12,6 +12,7 @@ from terracube.core.errors import MetadataError, NotFoundError
 from terracube.core.sensors import load_sensor, resolve_radiometry, sensor_names, sensor_of
 
 S2 = load_sensor("sentinel-2-l2a")
+LANDSAT = load_sensor("landsat-c2-l2")
 BASELINE, APPLIED = "s2:processing_baseline", "earthsearch:boa_offset_applied"
 
 
@@ -35,7 +36,8 @@ class TestFiles:
         assert all(0.3 < wave < 15 for wave in waves)
         assert sensor.mask.asset in sensor.extras
         assert set(sensor.mask.masked) <= set(sensor.mask.classes)
-        assert sensor.mask.nodata in sensor.mask.masked
+        assert sensor.mask.nodata in sensor.mask.masked or sensor.mask.bits
+        assert bool(sensor.mask.bits) != bool(sensor.mask.classes)
         assert all(band.full_width_half_max > 0 and band.title for band in sensor.bands.values())
 
     def test_sentinel_2_scene_classes(self):
@@ -53,6 +55,29 @@ class TestFiles:
         """An unknown band is an error that lists the known ones."""
         with pytest.raises(NotFoundError, match=r"blue.*scl"):
             S2.layer(name)
+
+    def test_one_near_infrared_answers_to_both_names(self):
+        """Landsat has one near infrared, whatever it is called; Sentinel-2 has two, which are kept apart."""
+        assert LANDSAT.layer("nir") is LANDSAT.layer("nir08") is LANDSAT.bands["nir08"]
+        assert S2.layer("nir") is S2.bands["nir"]
+        assert S2.layer("nir08") is S2.bands["nir08"]
+
+    def test_names_of_the_agency_depend_on_the_platform(self):
+        """SR_B4 is red of OLI and near infrared of TM; common names and roles are the same for both."""
+        for platform, name, role in (
+            ("landsat-8", "SR_B4", "red"), ("LANDSAT_9", "SR_B4.TIF", "red"), ("landsat-5", "SR_B4", "nir08"),
+            ("LANDSAT_7", "ST_B6", "lwir11"), ("landsat-4", "SR_B3", "red"),
+        ):  # fmt: skip
+            assert LANDSAT.aboard(platform).layer(name).name == role
+        assert "coastal" not in LANDSAT.aboard("landsat-7").bands
+        for unknown in (None, "", "landsat-99", 8, ["landsat-8"]):
+            assert LANDSAT.aboard(unknown) is LANDSAT
+        assert S2.aboard("sentinel-2a") is S2
+
+    def test_common_names(self):
+        """A common name that one band has means it; one that is shared means none."""
+        assert S2.layer("rededge071").name == "rededge1"
+        assert S2.layer("MSK_CLDPRB").name == "cld"
 
     def test_unknown_sensor_and_collection(self):
         """Unknown names are refused, also such that look like paths, with the known ones in the message."""
@@ -153,6 +178,56 @@ class TestRadiometry:
         found = resolve_radiometry(S2, properties, scale=2e-4, offset=None, where="x")
         assert found.scale == 2e-4
         assert found.reason == "s2:processing_baseline is 05.09"
+
+    @pytest.mark.parametrize(
+        ("properties", "expected"),
+        [
+            ({"sentinel2:processing_baseline": "05.09"}, -0.1),
+            ({"processing:version": "05.11"}, -0.1),
+            ({"processing:version": "02.14"}, 0.0),
+            ({"sentinel:product_id": "S2A_MSIL2A_20200714T115221_N0214_R123_T28QCH_20200714T191310"}, 0.0),
+            ({"sentinel2:product_title": "S2B_MSIL2A_20230512T231559_N0509_R087_T01VCG_20230512T234921"}, -0.1),
+            ({"sentinel:boa_offset_applied": True, "processing:version": "05.11"}, 0.0),
+        ],
+    )
+    def test_other_spellings(self, properties, expected):
+        """Providers tell the baseline, or that the offset is applied, each in its own field."""
+        assert offset_of(properties) == expected
+
+    @pytest.mark.parametrize("properties", [{"processing:version": "2.6.1"}, {"sentinel:product_id": "N0509"}])
+    def test_what_tells_no_baseline(self, properties):
+        """Versions of software and names of other kinds tell nothing."""
+        with pytest.raises(MetadataError, match="cannot be known"):
+            offset_of(properties)
+
+    def test_two_baselines(self):
+        """Two statements that give different offsets are raised; two that give the same are not."""
+        with pytest.raises(MetadataError, match=r"two processing baselines.*02.14.*05.11"):
+            offset_of({BASELINE: "02.14", "processing:version": "05.11"})
+        assert offset_of({BASELINE: "05.09", "processing:version": "05.11"}) == -0.1
+
+    def test_rule_of_the_product(self):
+        """Landsat has one scale and offset per quantity; the asset may declare both, or the half that agrees."""
+
+        def found(band, scale=None, offset=None):
+            rule = resolve_radiometry(LANDSAT, {}, scale=scale, offset=offset, where="LC08/x", band=LANDSAT.layer(band))
+            return rule.scale, rule.offset
+
+        assert found("red") == found("red", scale=2.75e-5) == found("red", offset=-0.2) == (2.75e-5, -0.2)
+        assert found("lwir11") == (0.00341802, 149.0)
+        assert found("red", scale=1e-4, offset=0) == (1e-4, 0.0)
+        for half in ({"scale": 1e-4}, {"offset": 0.0}):
+            with pytest.raises(MetadataError, match=r"one of scale and offset.*LC08/x"):
+                found("red", **half)
+        assert found("qa_pixel", scale=2.0, offset=1.0) == (1.0, 0.0)
+        assert found("st_qa") == (0.01, 0.0)
+        assert found("st_qa", scale=0.5) == (0.5, 0.0)
+
+    def test_no_sensor(self):
+        """Without a sensor: what is declared, else the numbers as they are, and the record says so."""
+        assert resolve_radiometry(None, {}, scale=0.5, offset=None, where="x").offset == 0
+        silent = resolve_radiometry(None, {BASELINE: "05.09"}, scale=None, offset=None, where="x")
+        assert (silent.scale, silent.offset, silent.reason) == (1, 0, "nothing declared: numbers as they are")
 
     @given(
         st.dictionaries(

@@ -17,6 +17,9 @@ _STATUS: dict[type[errors.TerraCubeError], HTTPStatus] = {
     errors.EmptyResultError: HTTPStatus(422),
     errors.MetadataError: HTTPStatus(422),
     errors.AssetError: HTTPStatus(422),
+    # Not 401 or 403: it is not our caller whom the other server refuses.
+    errors.AccessError: HTTPStatus.BAD_GATEWAY,
+    errors.UnreachableError: HTTPStatus.BAD_GATEWAY,
     errors.CancelledError: HTTPStatus.CONFLICT,
     errors.StorageError: HTTPStatus.INSUFFICIENT_STORAGE,
     errors.IntegrityError: HTTPStatus.INTERNAL_SERVER_ERROR,

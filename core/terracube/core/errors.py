@@ -59,6 +59,14 @@ class AssetError(TerraCubeError):
     """A file cannot be read, or is not what its metadata says."""
 
 
+class AccessError(AssetError):
+    """A server refuses to give a file: the token or key is missing, wrong or too old, or grants too little."""
+
+
+class UnreachableError(AssetError):
+    """A server did not answer properly, however often it was asked; another time it may."""
+
+
 class HostileInputError(TerraCubeError):
     """Input that tries to leave its folder, hide its format, or exhaust the machine."""
 

@@ -134,7 +134,7 @@ def is_remote(href: str) -> bool:
         return True
 
 
-def resolve_below(folder: Path, href: str) -> Path:
+def resolve_below(folder: Path | str, href: str) -> Path:
     """Turn a local href of an item into a path, which must lie below the item's folder.
 
     Raises
@@ -143,12 +143,16 @@ def resolve_below(folder: Path, href: str) -> Path:
         If the href is remote, absolute, no name of a file (NUL, too long, not encodable), or leaves the folder, also
         through a symbolic link.
     """
-    local = "://" not in href and not is_remote(href) and not Path(href).is_absolute()
+    local = "://" not in href and not is_remote(href) and not os.path.isabs(href)
     if local and _can_name_a_file(href):
-        path = folder / href
-        # os.path.realpath, unlike Path.resolve, does not raise on a symbolic link that leads to itself.
-        if Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder)):
-            return path
+        path = os.path.join(folder, href.removeprefix("./"))
+        plain = "/" not in href.removeprefix("./") and href not in ("", ".", "..", "./", "./.", "./..")
+        # A plain name that is no link cannot lead anywhere else. os.path.realpath, unlike Path.resolve, does not raise
+        # on a symbolic link that leads to itself.
+        if (plain and not os.path.islink(path)) or Path(os.path.realpath(path)).is_relative_to(
+            os.path.realpath(folder)
+        ):
+            return Path(path)
     raise HostileInputError(
         "an href leaves the folder of its item",
         where=str(folder),

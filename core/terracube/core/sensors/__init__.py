@@ -1,22 +1,19 @@
-"""What is known of each sensor: band roles, wavelengths, scale and offset rules, mask classes. One YAML file each."""
+"""What is known of each sensor: band roles, wavelengths, scale and offset rules, mask rules. One YAML file each."""
 
-from terracube.core.sensors._registry import (
-    Band,
-    Mask,
-    Radiometry,
-    Sensor,
-    load_sensor,
-    resolve_radiometry,
-    sensor_names,
-    sensor_of,
-)
+from terracube.core.sensors._masks import clear_of, mask_table
+from terracube.core.sensors._radiometry import resolve_radiometry
+from terracube.core.sensors._registry import load_sensor, sensor_names, sensor_of
+from terracube.core.sensors._types import Band, Mask, MaskRule, Radiometry, Sensor
 
 __all__ = [
     "Band",
     "Mask",
+    "MaskRule",
     "Radiometry",
     "Sensor",
+    "clear_of",
     "load_sensor",
+    "mask_table",
     "resolve_radiometry",
     "sensor_names",
     "sensor_of",
