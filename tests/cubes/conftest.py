@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from affine import Affine
 from hypothesis import settings
 
 from terracube.cubes import Grid, SceneSet, read_scenes
+from terracube.cubes.access import forget
 
 # No test is judged by its time.
 settings.register_profile("no-deadline", deadline=None)
@@ -139,3 +142,21 @@ def make_scene(tmp_path: Path) -> Callable[..., pystac.Item]:
         return build_scene(tmp_path, name, layers, **options)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def file_servers() -> Any:
+    """The module of the local HTTP server: `FileServer`, and `Fault` for what shall go wrong."""
+    spec = importlib.util.spec_from_file_location("file_servers", Path(__file__).parent / "access" / "server.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def file_server(file_servers: Any) -> Iterator[Any]:
+    """A local HTTP server; ``put`` bytes, or add to ``files``. What was learnt of its files is forgotten after."""
+    with file_servers.FileServer() as server:
+        yield server
+    forget()

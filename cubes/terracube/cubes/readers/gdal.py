@@ -14,7 +14,7 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import rasterio
@@ -36,7 +36,9 @@ _MAGIC = {
 }
 _MAX_OPEN = 16
 # One internal tile has to be decoded whole: a header that claims a giant one is an attack on the memory.
-_MAX_TILE_BYTES = 256 << 20
+MAX_TILE_BYTES = 256 << 20
+# More than any stack of a day each has; something is made for each band of a header, whatever the size of the file.
+MAX_BANDS = 16384
 # Bytes of a complex number; numpy knows no complex integers, which GeoTIFF has.
 _WIDEST = 16
 _CACHE_BYTES = 16 << 20  # rasterio hands it to GDAL as bytes, unlike the environment variable of that name
@@ -49,6 +51,11 @@ def gdal_env() -> rasterio.Env:
     Files are local, so that no cloud session is made: with keys in the environment rasterio would make one per read.
     """
     return rasterio.Env(session=DummySession(), **_GDAL)
+
+
+def driver_of(head: bytes) -> str | None:
+    """Tell which driver may open a file that starts so; ``None`` if none may."""
+    return next((driver for magic, driver in _MAGIC.items() if head.startswith(magic)), None)
 
 
 def sniff_driver(path: Path) -> str:
@@ -70,14 +77,22 @@ def sniff_driver(path: Path) -> str:
         raise AssetError("cannot read the file", where=str(path), got=_told(error)) from error
     if not head:
         raise AssetError("the file is empty", where=str(path), expected="a GeoTIFF or JPEG 2000", got="0 bytes")
-    for magic, driver in _MAGIC.items():
-        if head.startswith(magic):
-            return driver
+    return driver_of(head) or refuse(head, str(path))
+
+
+def refuse(head: bytes, where: str) -> NoReturn:
+    """Refuse a file of another format than those that are opened.
+
+    Raises
+    ------
+    HostileInputError
+        Always.
+    """
     raise HostileInputError(
         "the file is not what its name says",
-        where=str(path),
+        where=where,
         expected="a GeoTIFF or JPEG 2000",
-        got=f"a file that starts with {head!r}",
+        got=f"a file that starts with {head[:12]!r}",
         todo="deliver the raster itself; VRT and other formats are not opened",
     )
 
@@ -102,24 +117,45 @@ def open_raster(path: Path) -> Iterator[DatasetReader]:
 
 
 def _open(path: Path) -> DatasetReader:
-    driver = sniff_driver(path)
+    return open_dataset(str(path.absolute()), sniff_driver(path), str(path))
+
+
+def open_dataset(path: str, driver: str, where: str, **options: Any) -> DatasetReader:
+    """Open what GDAL calls ``path`` with one driver; to be closed by the caller, who has made the environment.
+
+    Parameters
+    ----------
+    path : str
+    driver : str
+    where : str
+        What to call it in messages.
+    **options
+        For ``rasterio.open``.
+
+    Raises
+    ------
+    AssetError
+        If it cannot be opened.
+    HostileInputError
+        If its internal tiles are absurdly large.
+    """
     dataset, told = None, ""
     try:
         with _quiet():
-            dataset = rasterio.open(str(path.absolute()), driver=driver, sharing=False)
+            dataset = rasterio.open(path, driver=driver, sharing=False, **options)
     except (RasterioError, ValueError) as error:  # ValueError: texts in the header that are not UTF-8
-        told = str(error)
+        told = str(error).replace(path, where)
     if dataset is None:
         # Not from within the handler: what rasterio chains to its errors cannot be pickled, and would replace ours by
         # a bare Exception on the way from a worker of a cluster.
-        raise AssetError("cannot open the raster", where=str(path), expected=f"a readable {driver}", got=told)
-    tile = _tile_bytes(dataset)
-    if dataset.count == 0 or tile > _MAX_TILE_BYTES:
+        raise AssetError("cannot open the raster", where=where, expected=f"a readable {driver}", got=told)
+    tile = _tile_bytes(dataset) if dataset.count <= MAX_BANDS else 0
+    if not 0 < dataset.count <= MAX_BANDS or tile > MAX_TILE_BYTES:
         dataset.close()
         raise HostileInputError(
             "the raster's internal tiles are too large to decode safely",
-            where=str(path),
-            expected=f"1 band or more, tiles of at most {_MAX_TILE_BYTES >> 20} MiB",
+            where=where,
+            expected=f"1 to {MAX_BANDS} bands, tiles of at most {MAX_TILE_BYTES >> 20} MiB",
             got=f"{dataset.count} bands, {tile >> 20} MiB",
             todo="rewrite it with tiles of 512 x 512",
         )
