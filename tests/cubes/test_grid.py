@@ -15,7 +15,7 @@ from pyproj import Transformer
 
 from terracube.core.errors import InputError, MetadataError
 from terracube.cubes import YX, Grid, Pair
-from terracube.cubes.grid import _FRACTION
+from terracube.cubes._pixels import FRACTION as _FRACTION
 from terracube.cubes.readers import open_raster
 
 UTM = "EPSG:32633"

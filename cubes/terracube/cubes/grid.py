@@ -9,10 +9,9 @@ the window it is asked from. That is what makes results independent of how work 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from operator import index
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from affine import Affine
@@ -20,26 +19,27 @@ from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
 from terracube.core.errors import InputError, MetadataError
+from terracube.cubes._pixels import (
+    MAX_INDEX,
+    YX,
+    Pair,
+    check_fineness,
+    cover,
+    from_plain,
+    hold,
+    pieces,
+    positive,
+    split,
+)
 from terracube.cubes.crs import Bounds, check_bbox, project_bbox, to_crs_text
 
-_FRACTION = 1 << 20
-_SNAP = 1e-6
-# Pixels beyond this index cannot be told apart: index and phase together would need more than the 53 bits of a float.
-_MAX_INDEX = 1 << 31
+if TYPE_CHECKING:
+    from odc.geo.gridspec import GridSpec
+
+    from terracube.cubes.tiling import Tiling
 
 
-class YX(NamedTuple):
-    """A pair of integers with its order in its name."""
-
-    y: int
-    x: int
-
-
-class Pair(NamedTuple):
-    """A pair of numbers with its order in its name."""
-
-    y: float
-    x: float
+__all__ = ["YX", "Grid", "Pair"]
 
 
 @dataclass(frozen=True)
@@ -85,11 +85,11 @@ class Grid:
                 todo="warp it to a north-up grid first",
             )
         edges = Pair(transform.f / transform.e, transform.c / transform.a)
-        if max(abs(edges.y), abs(edges.x)) + max(shape) >= _MAX_INDEX:
+        if max(abs(edges.y), abs(edges.x)) + max(shape) >= MAX_INDEX:
             raise MetadataError(
                 "the pixels are too small for their place", expected="a usual pixel size", got=str(numbers)
             )
-        (phase_y, row), (phase_x, col) = _split(edges.y), _split(edges.x)
+        (phase_y, row), (phase_x, col) = split(edges.y), split(edges.x)
         resolution = Pair(float(transform.e), float(transform.a))
         return cls(to_crs_text(crs), resolution, Pair(phase_y, phase_x), YX(row, col), YX(*shape))
 
@@ -125,13 +125,116 @@ class Grid:
             ``align`` has another CRS or resolution.
         """
         text = to_crs_text(crs)
-        size = _positive(resolution)
+        size = positive(resolution)
         phase = _phase_of(align, text, size)
         box = project_bbox(check_bbox(bbox, bbox_crs), to_crs_text(bbox_crs), text)
-        _check_fineness(box, size)
-        top, bottom = _cover(box.top / size.y, box.bottom / size.y, phase.y)
-        left, right = _cover(box.left / size.x, box.right / size.x, phase.x)
-        return cls(text, size, phase, YX(top, left), YX(bottom - top, right - left))
+        return cls(text, size, phase, YX(0, 0), YX(1, 1)).cover(box)
+
+    @classmethod
+    def from_geobox(cls, box: GeoBox) -> Grid:
+        """Take the grid of a geobox of odc-geo.
+
+        Raises
+        ------
+        InputError
+            If it has no CRS, or is rotated or not north-up.
+        """
+        if box.crs is None:
+            raise InputError("the geobox has no CRS", where="grid", expected="a GeoBox with a CRS", got=repr(box)[:120])
+        try:
+            return cls.from_affine(str(box.crs), box.transform, (box.shape.y, box.shape.x))
+        except MetadataError as error:
+            raise InputError(error.what, where="grid", expected=error.expected, got=error.got) from error
+
+    @classmethod
+    def like(cls, data: Any) -> Grid:
+        """Take the grid of an xarray object: its regular coordinates, and the CRS that rioxarray or odc-geo see.
+
+        Raises
+        ------
+        MetadataError
+            If the CRS is missing, the coordinates are not regular, or they contradict the GeoTransform.
+        """
+        from terracube.cubes.gridlike import grid_like  # that module is built on this one
+
+        return grid_like(data)
+
+    @classmethod
+    def from_items(
+        cls,
+        items: Any,
+        bands: Sequence[str] | None = None,
+        *,
+        crs: Any = None,
+        resolution: float | tuple[float, float] | None = None,
+        bbox: Iterable[float] | None = None,
+        bbox_crs: Any = "EPSG:4326",
+    ) -> Grid:
+        """Make the grid on which items lie, or one that holds them.
+
+        Parameters
+        ----------
+        items
+            Items of any shape, or scenes that were read.
+        bands : sequence of str or None
+            The finest of these decides; all measured bands unless given.
+        crs, resolution
+            Of the grid. Without both, the items have to lie on one grid: the same CRS, pixel size and phase.
+        bbox : four numbers or None
+            Only this part; else all items are held.
+        bbox_crs
+            CRS of the box; longitude and latitude unless given.
+
+        Raises
+        ------
+        InputError
+            If the items lie on several grids, or the pixel size in this CRS is not known.
+        TerraCubeError
+            If an item does not say where it lies.
+        """
+        from terracube.cubes.items.extent import grid_of_items  # that module is built on this one
+
+        return grid_of_items(items, bands, crs=crs, resolution=resolution, bbox=bbox, bbox_crs=bbox_crs)
+
+    @staticmethod
+    def tiles(
+        bbox: Iterable[float],
+        tiling: Tiling | GridSpec | str | None = None,
+        *,
+        bbox_crs: Any = "EPSG:4326",
+        crs: Any = None,
+        resolution: float | tuple[float, float] | None = None,
+        size: int | tuple[int, int] | None = None,
+        origin: tuple[float, float] = (0.0, 0.0),
+    ) -> Iterator[tuple[str, Grid]]:
+        """Go through the tiles of a scheme that a box touches: names and grids, row by row.
+
+        Parameters
+        ----------
+        bbox : four numbers
+            West, south, east, north. West greater than east crosses the antimeridian.
+        tiling : Tiling, odc GridSpec, str or None
+            The scheme, or the name of a well-known one with its zoom: ``WebMercatorQuad/12``. ``None``: of ``crs``,
+            ``resolution`` and ``size`` (pixels along each side), counted from ``origin`` (x, y) south and east.
+        bbox_crs
+            CRS of the box; longitude and latitude unless given.
+        crs, resolution, size, origin
+            Of a scheme of one's own.
+
+        Raises
+        ------
+        InputError
+            If the box is none, or the scheme is unknown or incomplete.
+
+        Examples
+        --------
+        >>> [name for name, _ in Grid.tiles((14.2, 46.0, 14.6, 46.2), "WebMercatorQuad/9")]
+        ['9/276/181', '9/276/182']
+        """
+        from terracube.cubes.tiling import tiles_of  # that module is built on this one
+
+        own = (crs, resolution, size, origin)
+        return tiles_of(bbox, tiling, bbox_crs, own)
 
     @classmethod
     def covering(cls, grids: Iterable[Grid], *, like: Grid) -> Grid:
@@ -150,8 +253,8 @@ class Grid:
             raise InputError("there is no grid to cover", expected="one grid or more", got="none")
         left, bottom = min(b.left for b in boxes), min(b.bottom for b in boxes)
         right, top = max(b.right for b in boxes), max(b.top for b in boxes)
-        first_row, rows = _hold(top / like.resolution.y, bottom / like.resolution.y, like.phase.y)
-        first_col, cols = _hold(left / like.resolution.x, right / like.resolution.x, like.phase.x)
+        first_row, rows = hold(top / like.resolution.y, bottom / like.resolution.y, like.phase.y)
+        first_col, cols = hold(left / like.resolution.x, right / like.resolution.x, like.phase.x)
         return replace(like, offset=YX(first_row, first_col), shape=YX(rows, cols))
 
     @property
@@ -184,6 +287,20 @@ class Grid:
         """Give a part of this grid; its pixels are the same pixels."""
         return replace(self, offset=YX(self.offset.y + start.y, self.offset.x + start.x), shape=shape)
 
+    def cover(self, box: Bounds) -> Grid:
+        """Give the fewest of this plane's pixels that cover a box in units of the CRS.
+
+        Raises
+        ------
+        InputError
+            If the pixels are too small to be counted so far from the origin.
+        """
+        size, phase = self.resolution, self.phase
+        check_fineness(box, size)
+        top, bottom = cover(box.top / size.y, box.bottom / size.y, phase.y)
+        left, right = cover(box.left / size.x, box.right / size.x, phase.x)
+        return replace(self, offset=YX(top, left), shape=YX(bottom - top, right - left))
+
     def same_pixels(self, other: Grid) -> bool:
         """Tell whether both grids divide the plane into the same pixels."""
         mine, theirs = (self.crs, self.resolution, self.phase), (other.crs, other.resolution, other.phase)
@@ -191,7 +308,7 @@ class Grid:
 
     def chunks(self, block: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """Give the rows and the columns of each block of at most ``block`` x ``block`` pixels."""
-        return _pieces(self.shape.y, block), _pieces(self.shape.x, block)
+        return pieces(self.shape.y, block), pieces(self.shape.x, block)
 
     def blocks(self, block: int) -> Iterator[Grid]:
         """Go through the blocks in row order."""
@@ -218,49 +335,8 @@ class Grid:
         InputError
             If a field is missing or malformed.
         """
-        try:
-            resolution, phase = (Pair(*map(float, values[key])) for key in ("resolution", "phase"))
-            offset, shape = (YX(*map(index, values[key])) for key in ("offset", "shape"))
-            crs = to_crs_text(values["crs"])
-        except (KeyError, TypeError, ValueError, OverflowError) as error:
-            raise InputError(
-                "malformed grid", expected="crs, resolution, phase, offset, shape", got=repr(error)
-            ) from error
-        signs = resolution.y < 0 < resolution.x and max(map(abs, resolution)) < math.inf and min(shape) > 0
-        small = max(map(abs, (*offset, *shape))) < _MAX_INDEX
-        if not (signs and small and all(0 <= part < 1 for part in phase)):
-            raise InputError(
-                "malformed grid", expected="resolution (-, +), phase in [0, 1), shape > 0", got=str(values)[:200]
-            )
-        return cls(crs, resolution, phase, offset, shape)
-
-
-def _split(edge: float) -> tuple[float, int]:
-    """Split an edge, in pixels, into its phase (kept to 2^-20) and its integer index."""
-    index, fraction = divmod(round(edge * _FRACTION), _FRACTION)
-    return fraction / _FRACTION, index
-
-
-def _positive(resolution: float | tuple[float, float]) -> Pair:
-    try:
-        y, x = map(float, (resolution, resolution) if np.isscalar(resolution) else resolution)
-    except (TypeError, ValueError) as error:
-        raise InputError("the resolution is no number", expected="a number, or (y, x)", got=repr(resolution)) from error
-    if not (math.isfinite(y) and math.isfinite(x) and y > 0 and x > 0):
-        raise InputError("the resolution is not positive", expected="> 0, in units of the CRS", got=str(resolution))
-    return Pair(-y, x)
-
-
-def _check_fineness(box: Bounds, size: Pair) -> None:
-    farthest = max(max(abs(box.top), abs(box.bottom)) / -size.y, max(abs(box.left), abs(box.right)) / size.x)
-    if farthest >= _MAX_INDEX:
-        raise InputError(
-            "the resolution is too fine for this CRS",
-            where="resolution",
-            expected="pixels that can be counted",
-            got=f"{size.x:g}, which makes {farthest:.3g} pixels from the origin of the CRS",
-            todo="give the resolution in units of the CRS",
-        )
+        resolution, phase, offset, shape = from_plain(values)
+        return cls(to_crs_text(values.get("crs")), resolution, phase, offset, shape)
 
 
 def _phase_of(align: Grid | None, crs: str, size: Pair) -> Pair:
@@ -274,21 +350,3 @@ def _phase_of(align: Grid | None, crs: str, size: Pair) -> Pair:
             todo="leave out the alignment, or the CRS and resolution",
         )
     return align.phase
-
-
-def _cover(first: float, last: float, phase: float) -> tuple[int, int]:
-    """Give the first index and the index after the last of the pixels that cover [first, last] (in pixels)."""
-    start = math.floor(first - phase + _SNAP)
-    stop = math.ceil(last - phase - _SNAP)
-    return start, max(stop, start + 1)
-
-
-def _hold(first: float, last: float, phase: float) -> tuple[int, int]:
-    """Give the first index and the number of the pixels whose centres lie in [first, last) (in pixels)."""
-    start = math.ceil(first - phase - 0.5 - _SNAP)
-    stop = math.ceil(last - phase - 0.5 - _SNAP)
-    return start, max(stop - start, 1)
-
-
-def _pieces(size: int, block: int) -> tuple[int, ...]:
-    return tuple(min(block, size - start) for start in range(0, size, block))

@@ -1,58 +1,55 @@
 """From STAC items to what there is to read: one scene per item, one source per band.
 
-The header of the file decides where its pixels lie. Items are known to claim other shapes than their files have, so
-their claims are never used.
+Where the pixels of a file on this machine lie is decided by its header: items are known to claim other shapes than
+their files have. Of files elsewhere the item's claims are taken where they are complete, so that a thousand items open
+without a request; they are checked when the first pixel is read.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
 import pystac
-from rasterio.io import DatasetReader
 
-from terracube.core.errors import (
-    AssetError,
-    ConflictError,
-    InputError,
-    LeftOut,
-    MetadataError,
-    NotFoundError,
-    TerraCubeError,
-)
-from terracube.core.files import is_remote, resolve_below
-from terracube.core.sensors import Sensor, resolve_radiometry, sensor_of
-from terracube.cubes.grid import Grid
-from terracube.cubes.readers import open_raster
+from terracube.core.errors import AssetError, ConflictError, InputError, LeftOut, NotFoundError, TerraCubeError
+from terracube.core.sensors import MaskRule, Sensor
+from terracube.cubes.access.signing import Signer
+from terracube.cubes.items.build import Given, Reading, make_source
+from terracube.cubes.items.fields import band_fields
+from terracube.cubes.items.headers import header_grid, verify_header
+from terracube.cubes.items.hrefs import local_file
+from terracube.cubes.items.names import common_bands, find_band, offers, sensor_for
+from terracube.cubes.items.source import Source
+from terracube.cubes.items.view import ItemView, acquired, middle_longitude, solar_day, to_item, to_items
+
+__all__ = [
+    "Given",
+    "ItemView",
+    "Scene",
+    "SceneSet",
+    "Source",
+    "band_fields",
+    "find_asset",
+    "header_grid",
+    "local_folder",
+    "local_path",
+    "middle_longitude",
+    "read_scene",
+    "read_scenes",
+    "solar_day",
+    "to_items",
+    "verify_header",
+]
 
 _CLASS_TYPES = ("uint8", "uint16", "int16")
-_NUMBERS = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64", "float32", "float64")
 _ON_ERROR = ("raise", "skip")
+_HEADERS = ("auto", "always", "never")
 
-
-@dataclass(frozen=True)
-class Source:
-    """One raster band of one scene, and how its numbers become values."""
-
-    path: str
-    """Local file."""
-    band: int
-    """Band in the file, from 1."""
-    grid: Grid
-    """Where its pixels lie, from its header."""
-    nodata: float | None
-    """The number that means nothing was seen."""
-    scale: float
-    offset: float
-    """``value = number * scale + offset``."""
-    dtype: str
-    """Type of the numbers in the file."""
-    radiometry: str
-    """Which rule decided the scale and offset."""
+ItemLike = ItemView | pystac.Item | Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -67,9 +64,11 @@ class Scene:
     """Day at the scene's own longitude, so that one overpass never straddles midnight."""
     bands: Mapping[str, Source]
     mask: Source | None
-    """The classified layer, where a mask was asked for."""
+    """The layer of classes, bits or probabilities, where a mask was asked for."""
     asset_keys: tuple[str, ...] = ()
     """Keys of the item's assets that are read, in order."""
+    properties: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
+    """Properties of the item, to group and order scenes by."""
 
     @property
     def order(self) -> tuple[datetime, str]:
@@ -85,48 +84,7 @@ class SceneSet:
     left_out: tuple[LeftOut, ...] = field(default=())
 
 
-def band_fields(asset: Mapping[str, Any], index: int = 0, *, where: str = "") -> dict[str, Any]:
-    """Collect what an asset says of one band, STAC 1.0 (``raster:bands``) and 1.1 (``bands``) alike.
-
-    Returns
-    -------
-    dict
-        ``scale``, ``offset``, ``nodata``, ``data_type``, each only where it is said.
-
-    Raises
-    ------
-    MetadataError
-        If scale, offset or nodata is no number.
-
-    Examples
-    --------
-    >>> band_fields({"raster:bands": [{"scale": 0.0001, "nodata": 0}]})
-    {'scale': 0.0001, 'nodata': 0}
-    """
-    told: dict[str, Any] = {}
-    for layer in (asset, *_at(asset.get("bands"), index), *_at(asset.get("raster:bands"), index)):
-        for key in ("scale", "offset", "nodata", "data_type"):
-            value = layer.get(f"raster:{key}", layer.get(key))
-            if value is not None:
-                told[key] = value if key == "data_type" else _number(key, value, where)
-    return told
-
-
-def _number(key: str, value: Any, where: str) -> float:
-    if key == "nodata" and (isinstance(value, float) or value in ("nan", "inf", "-inf")):
-        return float(value)
-    if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e300:
-        return value
-    raise MetadataError(f"{key} of a band is no number", where=where, expected="a number", got=repr(value)[:80])
-
-
-def _at(bands: Any, index: int) -> list[Mapping[str, Any]]:
-    return (
-        [bands[index]] if isinstance(bands, list) and len(bands) > index and isinstance(bands[index], Mapping) else []
-    )
-
-
-def find_asset(item: pystac.Item, sensor: Sensor, name: str) -> str:
+def find_asset(item: ItemLike, sensor: Sensor, name: str) -> str:
     """Give the key of the asset that holds a band, asked for by role name, asset key or the agency's name.
 
     Raises
@@ -134,20 +92,11 @@ def find_asset(item: pystac.Item, sensor: Sensor, name: str) -> str:
     NotFoundError
         If the sensor has no such band, or the item does not offer it.
     """
-    layer = sensor.layer(name)
-    for key in layer.keys:
-        if key in item.assets:
-            return key
-    raise NotFoundError(
-        f"the item has no asset for band {layer.name!r}",
-        where=item.id,
-        expected=" or ".join(layer.keys),
-        got=", ".join(sorted(item.assets)[:20]),
-        todo="ingest the scene with that band, or leave the band out",
-    )
+    sensor.layer(name)
+    return find_band(to_item(item), name, sensor).key
 
 
-def local_path(item: pystac.Item, key: str) -> Path:
+def local_path(item: ItemLike, key: str) -> Path:
     """Give the local file of an asset, which must lie below the folder of its item.
 
     Raises
@@ -157,235 +106,152 @@ def local_path(item: pystac.Item, key: str) -> Path:
     HostileInputError
         If the href leaves the item's folder.
     """
-    path = _local(item, key)
-    if not path.is_file():
-        raise AssetError(
-            "the file of the asset is missing", where=f"{item.id}/{key}", expected=str(path), got="no file"
-        )
-    return path
+    return local_file(to_item(item), key)
 
 
-def local_folder(item: pystac.Item, key: str) -> Path:
+def local_folder(item: ItemLike, key: str) -> Path:
     """Give the local folder of an asset that is one (Zarr); as :func:`local_path`."""
-    path = _local(item, key)
-    if not path.is_dir():
-        raise AssetError("the folder of the asset is missing", where=f"{item.id}/{key}", expected=str(path), got="none")
-    return path
+    return local_file(to_item(item), key, folder=True)
 
 
-def _local(item: pystac.Item, key: str) -> Path:
-    href = item.assets[key].href
-    where = f"{item.id}/{key}"
-    if is_remote(href):
-        raise AssetError("the asset is not on this machine", where=where, got=href[:200], todo="ingest the scene first")
-    self_href = item.get_self_href()
-    if self_href is None or is_remote(self_href):
-        raise MetadataError(
-            "the item does not say where it lies",
-            where=item.id,
-            expected="a self link with a path on this machine",
-            got=repr(self_href)[:200],
-        )
-    return resolve_below(Path(self_href).parent, href)
-
-
-def header_grid(dataset: DatasetReader, where: str) -> Grid:
-    """Give the grid of an open raster.
-
-    Raises
-    ------
-    MetadataError
-        If its header holds no CRS or no geotransform, or an unusable one; neither is ever guessed.
-    """
-    facts = {"CRS": _wkt(dataset, where), "geotransform": not dataset.transform.is_identity}
-    missing = [name for name, there in facts.items() if not there]
-    if missing:
-        raise MetadataError(
-            f"the raster has no {' and no '.join(missing)}",
-            where=where,
-            expected="a georeferenced raster",
-            got=f"{dataset.height} x {dataset.width} pixels at no known place",
-            todo="write CRS and transform into the file (for example with `rio edit-info`)",
-        )
-    try:
-        return Grid.from_affine(facts["CRS"], dataset.transform, (dataset.height, dataset.width))
-    except (InputError, MetadataError) as error:
-        raise MetadataError(error.what, where=where, expected=error.expected, got=error.got, todo=error.todo) from error
-
-
-def _wkt(dataset: DatasetReader, where: str) -> str:
-    """Give the CRS of a raster as text; empty if it has none."""
-    try:
-        return "" if dataset.crs is None else str(dataset.crs.to_wkt())
-    except ValueError as error:  # bytes that are no text, or keys that contradict each other
-        raise MetadataError("the CRS in the header is unreadable", where=where, got=str(error)[:200]) from error
-
-
-def read_source(item: pystac.Item, sensor: Sensor, key: str) -> Source:
-    """Read the header of one asset and settle how its numbers become values.
-
-    Raises
-    ------
-    TerraCubeError
-        Naming item and asset, if it is missing, hostile, unreadable, or its metadata are unusable.
-    """
-    path = local_path(item, key)
-    where = f"{item.id}/{key}"
-    told = band_fields(item.assets[key].to_dict(), where=where)
-    measured = any(key in band.keys for band in sensor.bands.values())
-    with open_raster(path) as dataset:
-        grid = header_grid(dataset, where)
-        nodata, dtype = dataset.nodata, str(dataset.dtypes[0])
-    if dtype not in _NUMBERS:
-        raise AssetError("the band holds no real numbers", where=where, expected=" or ".join(_NUMBERS), got=dtype)
-    scale, offset, reason = told.get("scale", 1.0), told.get("offset", 0.0), "declared by the asset, or plain"
-    if measured:
-        rule = resolve_radiometry(
-            sensor, item.properties, scale=told.get("scale"), offset=told.get("offset"), where=where
-        )
-        scale, offset, reason = rule.scale, rule.offset, rule.reason
-    if nodata is None:
-        nodata = told.get("nodata", sensor.reflectance["nodata"] if measured else None)
-    number = None if nodata is None else float(nodata)
-    return Source(str(path), 1, grid, number, float(scale), float(offset), dtype, reason)
-
-
-def solar_day(moment: datetime, longitude: float) -> date:
-    """Give the calendar day of a moment at a longitude (degrees east): UTC plus four minutes per degree.
-
-    Examples
-    --------
-    >>> solar_day(datetime(2023, 8, 14, 23, 30, tzinfo=UTC), 170.0)
-    datetime.date(2023, 8, 15)
-    """
-    return (moment.astimezone(UTC) + timedelta(hours=longitude / 15.0)).date()
-
-
-def read_scene(item: pystac.Item, bands: Sequence[str], *, mask: bool) -> Scene:
-    """Read the headers of an item's bands.
+def read_scene(item: ItemLike, bands: Sequence[str], *, mask: bool | str | MaskRule | None) -> Scene:
+    """Read one item; as :func:`read_scenes`.
 
     Raises
     ------
     TerraCubeError
         Naming item, asset and field, if the scene cannot be used.
     """
-    sensor = sensor_of(item.collection_id)
-    acquired, day = _moment(item)
-    keys = {name: find_asset(item, sensor, name) for name in bands}
-    mask_key = find_asset(item, sensor, sensor.mask.asset) if mask else None
-    layer = None if mask_key is None else read_source(item, sensor, mask_key)
-    if layer is not None and layer.dtype not in _CLASS_TYPES:
-        raise AssetError(
-            "the mask layer does not hold classes",
-            where=f"{item.id}/{mask_key}",
-            expected=" or ".join(_CLASS_TYPES),
-            got=layer.dtype,
-        )
-    return Scene(
-        id=item.id,
-        collection=item.collection_id or "",
-        acquired=acquired,
-        solar_day=day,
-        bands={name: read_source(item, sensor, key) for name, key in keys.items()},
-        mask=layer,
-        asset_keys=(*keys.values(), *([mask_key] if mask_key else [])),
-    )
-
-
-def _moment(item: pystac.Item) -> tuple[datetime, date]:
-    """Give the time of an item, UTC, and its solar day."""
-    if item.datetime is None or item.bbox is None:
-        raise MetadataError("the item has no date or no bbox", where=item.id, expected="datetime and bbox")
-    moment = item.datetime if item.datetime.tzinfo else item.datetime.replace(tzinfo=UTC)
-    try:
-        return moment.astimezone(UTC), solar_day(moment, middle_longitude(item.bbox))
-    except (OverflowError, TypeError, ValueError) as error:
-        raise MetadataError(
-            "the item's date or bbox is unusable",
-            where=item.id,
-            expected="a usual date; west, south, east, north in degrees",
-            got=f"{moment}, {item.bbox}"[:200],
-        ) from error
-
-
-def middle_longitude(bbox: Sequence[float]) -> float:
-    """Give the middle of a box in degrees east, -180 to 180; the box has four numbers, or six with heights.
-
-    Examples
-    --------
-    >>> middle_longitude([179.0, -10.0, -175.0, -5.0])
-    -178.0
-
-    Raises
-    ------
-    ValueError
-        If it has another number of values.
-    """
-    if len(bbox) not in (4, 6):
-        raise ValueError(f"a box has four or six numbers, not {len(bbox)}")
-    west, east = bbox[0], bbox[len(bbox) // 2]
-    middle = (west + east + (360.0 if west > east else 0.0)) / 2
-    return (middle + 180.0) % 360.0 - 180.0
+    return _scene(to_item(item), bands, mask, Reading())
 
 
 def read_scenes(
-    items: Iterable[pystac.Item], bands: Sequence[str], *, mask: bool = True, on_error: str = "raise"
+    items: Any,
+    bands: Sequence[str] | None = None,
+    *,
+    mask: bool | str | MaskRule | None = True,
+    on_error: str = "raise",
+    headers: str = "auto",
+    signer: Signer | None = None,
+    given: Given | None = None,
 ) -> SceneSet:
-    """Read the headers of many items, in canonical order.
+    """Learn of many items what there is to read, in canonical order.
 
     Parameters
     ----------
-    items : iterable of pystac.Item
-        With self links, so that their files can be found.
-    bands : sequence of str
-        Role names; unknown names are an error of the call, not of a scene.
-    mask : bool
-        Whether the classified layer is needed.
+    items
+        Items of any shape; see :func:`to_items`.
+    bands : sequence of str or None
+        Role names, asset keys, common names or the agency's names; a name that no item knows is an error of the call,
+        not of a scene. ``None``: all measured bands that every item has.
+    mask : True, name of a rule, MaskRule, False or None
+        Whether a mask layer is needed, and for which rule; ``True`` is the rule ``clear``.
     on_error : "raise" or "skip"
         With ``"skip"`` an unusable scene is left out, and told in ``left_out``.
+    headers : "auto", "always" or "never"
+        ``auto`` reads the headers of files on this machine, and of others where the item does not say CRS, transform,
+        shape and type. ``never`` believes the items.
+    signer : Signer or None
+        Who signs addresses when bytes are read; tokens never enter a source.
+    given : Given or None
+        What the caller says where items are silent or wrong.
 
     Raises
     ------
     ConflictError
         If two items of a collection have one id: which of them is meant cannot be told.
     NotFoundError
-        If a sensor has no such band.
+        If no item has such a band.
     TerraCubeError
         Why a scene cannot be used, unless it is skipped.
     """
-    if on_error not in _ON_ERROR:
-        raise InputError("unknown rule for errors", expected=" or ".join(_ON_ERROR), got=repr(on_error))
+    for name, value, known in (("errors", on_error, _ON_ERROR), ("headers", headers, _HEADERS)):
+        if value not in known:
+            raise InputError(f"unknown rule for {name}", expected=" or ".join(known), got=repr(value))
+    views = list(_unique(to_items(items)))
+    names = _names(views, bands)
+    reading = Reading(headers, signer, given or Given())
     scenes: list[Scene] = []
     left_out: list[LeftOut] = []
-    for item in _unique(items):
-        _check_bands(item.collection_id, bands)
+    for view in views:
         try:
-            scenes.append(read_scene(item, bands, mask=mask))
+            scenes.append(_scene(view, names, mask, reading))
         except TerraCubeError as error:
             if on_error == "raise":
                 raise
-            left_out.append(LeftOut(item.id, str(error)))
+            left_out.append(LeftOut(view.id, str(error)))
     ordered = sorted(scenes, key=lambda scene: (*scene.order, scene.collection))
     return SceneSet(tuple(ordered), tuple(sorted(left_out, key=lambda gone: (gone.id, gone.reason))))
 
 
-def _unique(items: Iterable[pystac.Item]) -> Iterator[pystac.Item]:
-    seen: set[tuple[str | None, str]] = set()
-    for item in items:
-        name = (item.collection_id, item.id)
+def _unique(views: Iterable[ItemView]) -> Iterator[ItemView]:
+    seen: set[tuple[str, str]] = set()
+    for view in views:
+        name = (view.collection, view.id)
         if name in seen:
-            raise ConflictError(
-                "two items have one id", where=f"{item.collection_id}/{item.id}", todo="give one of them"
-            )
+            raise ConflictError("two items have one id", where=f"{view.collection}/{view.id}", todo="give one of them")
         seen.add(name)
-        yield item
+        yield view
 
 
-def _check_bands(collection: str | None, bands: Sequence[str]) -> None:
-    """Refuse unknown bands; an unknown collection is the scene's own error, told when it is read."""
-    try:
-        sensor = sensor_of(collection)
-    except NotFoundError:
-        return
+def _names(views: Sequence[ItemView], bands: Sequence[str] | None) -> tuple[str, ...]:
+    """Settle the bands; a name that no item knows is a mistake of the caller."""
+    if bands is None:
+        return common_bands(views) if views else ()
+    if isinstance(bands, str) or not all(isinstance(name, str) for name in bands):
+        raise InputError("bands are a list of names", where="bands", got=repr(bands)[:80])
     for name in bands:
-        sensor.layer(name)
+        # A sensor raises in its own words, which list what it has.
+        if views and not any(offers(view, name, sensor_for(view)) for view in views):
+            sensor = sensor_for(views[0])
+            if sensor is not None:
+                sensor.layer(name)
+            raise NotFoundError(
+                f"unknown band {name!r}",
+                where="bands",
+                expected=", ".join(sorted(map(str, views[0].assets))[:40]),
+                got=repr(name),
+                todo="use an asset key, the name of a band, or its common name",
+            )
+    return tuple(bands)
+
+
+def _scene(view: ItemView, bands: Sequence[str], mask: bool | str | MaskRule | None, reading: Reading) -> Scene:
+    sensor = sensor_for(view)
+    moment, day = acquired(view, reading.given.interval)
+    rule = _rule(view, sensor, mask)
+    found = {name: find_band(view, name, sensor) for name in bands}
+    layer = None if rule is None else _mask_source(view, rule, sensor, reading)
+    sources = {name: make_source(view, one, sensor, reading, name=name) for name, one in found.items()}
+    keys = [*(one.key for one in found.values()), *([layer.asset] if layer else [])]
+    return Scene(view.id, view.collection, moment, day, sources, layer, tuple(keys), view.properties)
+
+
+def _rule(view: ItemView, sensor: Sensor | None, mask: bool | str | MaskRule | None) -> MaskRule | None:
+    if mask is None or mask is False:
+        return None
+    if isinstance(mask, MaskRule):
+        return mask
+    if sensor is None:
+        raise InputError(
+            "no sensor is known for this collection, so no mask rule either",
+            where=view.id,
+            expected="a collection with a sensor description",
+            got=repr(view.collection)[:200],
+            todo="give mask=None, or a MaskRule that names the asset",
+        )
+    return sensor.mask.rule("clear" if mask is True else mask)
+
+
+def _mask_source(view: ItemView, rule: MaskRule, sensor: Sensor | None, reading: Reading) -> Source:
+    found = find_band(view, rule.asset, sensor)
+    layer = make_source(view, found, sensor, reading, name=rule.asset)
+    whole = rule.threshold is None
+    if whole and layer.dtype not in _CLASS_TYPES:
+        raise AssetError(
+            "the mask layer does not hold classes",
+            where=f"{view.id}/{found.key}",
+            expected=" or ".join(_CLASS_TYPES),
+            got=layer.dtype,
+        )
+    return layer
