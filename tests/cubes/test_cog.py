@@ -10,18 +10,21 @@ import signal
 import subprocess
 import sys
 
+import dask.array as da
 import numpy as np
 import pytest
 import rasterio
 import rasterio.shutil
+import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from rio_cogeo import cog_validate
 
-from terracube.core.errors import InputError, IntegrityError, StorageError
+from terracube.core.errors import ConflictError, InputError, IntegrityError, StorageError
 from terracube.cubes import YX, Grid, Pair
-from terracube.cubes.storage import Layer, StatisticsSum, cog, write_cog
+from terracube.cubes.load import georeference
+from terracube.cubes.storage import Layer, StatisticsSum, cog, rasters, write_cog
 from terracube.cubes.storage.layers import strips
 
 RNG = np.random.default_rng(815)
@@ -330,3 +333,98 @@ def test_options_reach_the_file(tmp_path):
         assert dataset.compression.name == "deflate"
         assert dataset.tags(ns="IMAGE_STRUCTURE")["PREDICTOR"] == "3"
     assert cog.BLOCK == 512
+
+
+class TestCubes:
+    """Layers of a cube as files."""
+
+    def cube(self, chunks=None, shape=(700, 600)):
+        """Give a dataset of measurements, numbers and truths."""
+        grid, values = grid_of(shape), floats(shape)
+        numbers = np.where(np.isnan(values), 0, values * 100 + 500).astype("uint16")
+        told = {
+            "red": (values, {"long_name": "Red", "units": "1"}),
+            "dn": (numbers, {"nodata": 0, "scale_factor": 0.0001, "add_offset": -0.1}),
+            "water": (values > 0.2, {}),
+        }
+        arrays = {}
+        for name, (pixels, attrs) in told.items():
+            data = pixels if chunks is None else da.from_array(pixels, chunks=chunks)
+            arrays[name] = georeference(xr.DataArray(data, dims=("y", "x"), attrs=attrs), grid)
+        return xr.Dataset(arrays)
+
+    @pytest.mark.parametrize("chunks", [None, (256, 256), (700, 100), (301, 299)])
+    def test_a_dataset(self, tmp_path, chunks):
+        """Each variable is a valid COG with its place, nodata, unit and scale, lazy or not."""
+        ds = self.cube(chunks)
+        files = rasters.write_cog(ds, tmp_path / "cube")
+        assert sorted(os.listdir(tmp_path)) == ["cube"]
+        assert sorted(os.listdir(tmp_path / "cube")) == ["dn.tif", "red.tif", "water.tif"]
+        for name, path in files.items():
+            assert cog_validate(path, strict=True, quiet=True)[0]
+            with rasterio.open(path) as dataset:
+                assert np.array_equal(dataset.read(1), ds[name].values, equal_nan=name == "red")
+                assert dataset.transform == grid_of((700, 600)).transform
+        with rasterio.open(files["red"]) as dataset:
+            assert (dataset.descriptions, dataset.units) == (("Red",), ("1",))
+            assert math.isnan(dataset.nodata)
+        with rasterio.open(files["dn"]) as dataset:
+            assert (dataset.nodata, dataset.scales, dataset.offsets) == (0, (0.0001,), (-0.1,))
+        with rasterio.open(files["water"]) as dataset:
+            assert (dataset.nodata, dataset.dtypes) == (None, ("uint8",))
+            assert set(np.unique(dataset.read(1, out_shape=(350, 300)))) <= {0, 1}, "truths are picked, not averaged"
+
+    def test_computed_once(self, tmp_path):
+        """What variables share is computed once, though a COG asks for its rows twice."""
+        calls = []
+
+        def block(block_info=None):
+            calls.append(1)
+            return np.ones((2, 512, 600), "float32")
+
+        lazy = da.map_blocks(
+            block, chunks=((2,), (512, 512), (600,)), dtype="float32", meta=np.empty((0,) * 3, "float32")
+        )
+        grid = grid_of((1024, 600))
+        ds = xr.Dataset({n: georeference(xr.DataArray(lazy[i], dims=("y", "x")), grid) for i, n in enumerate("ab")})
+        heard = []
+        rasters.write_cog(ds, tmp_path / "cube", progress=lambda *told: heard.append(told))
+        assert len(calls) == 2
+        assert heard == [(1, 4), (2, 4), (3, 4), (4, 4)]
+
+    def test_one_array(self, tmp_path):
+        """An array is one file, which is replaced only if asked for."""
+        red = self.cube().red
+        assert rasters.write_cog(red, tmp_path / "a.tif") == tmp_path / "a.tif"
+        with pytest.raises(ConflictError, match="overwrite"):
+            rasters.write_cog(red, tmp_path / "a.tif")
+        rasters.write_cog(red + 1, tmp_path / "a.tif", overwrite=True)
+        with rasterio.open(tmp_path / "a.tif") as dataset:
+            assert np.array_equal(dataset.read(1), red.values + 1, equal_nan=True)
+
+    @pytest.mark.parametrize(
+        ("change", "message"),
+        [
+            (lambda ds: ds.expand_dims(time=2), "one raster.*time"),
+            (lambda ds: ds.assign(odd=ds.red.astype("float16")), "cannot be stored.*odd"),
+            (lambda ds: ds.drop_vars(list(ds.data_vars)), "no variable"),
+        ],
+    )
+    def test_refusals(self, tmp_path, change, message):
+        """What a COG cannot hold is named, and nothing is written."""
+        with pytest.raises(InputError, match=message):
+            rasters.write_cog(change(self.cube()), tmp_path / "cube")
+        assert os.listdir(tmp_path) == []
+
+    @pytest.mark.parametrize("limit", [1000, 700_000])
+    def test_a_full_disk(self, tmp_path, limit):
+        """Where the disk refuses, nothing is left: neither files nor rows."""
+        ds = self.cube((256, 256))
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
+        try:
+            with pytest.raises(StorageError):
+                rasters.write_cog(ds, tmp_path / "cube")
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        assert [name for name in os.listdir(tmp_path) if name != "cube"] == []

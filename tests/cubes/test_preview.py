@@ -6,11 +6,14 @@ import io
 
 import numpy as np
 import pytest
+import xarray as xr
 from matplotlib import colormaps
 from PIL import Image
 
-from terracube.cubes import YX
-from terracube.cubes.preview import map_png, rgb_png, stretch, thin
+from terracube.cubes import YX, Grid, Pair
+from terracube.cubes.load import georeference
+from terracube.cubes.preview import map_png, preview, rgb_png, stretch, thin
+from terracube.cubes.storage import rasters, write_zarr
 
 RNG = np.random.default_rng(7)
 
@@ -102,3 +105,40 @@ def test_a_map_in_colours():
 def test_a_map_of_one_value():
     """Low equal to high is no division by zero."""
     assert pixels(map_png(np.ones((2, 2), "float32"), low=1, high=1)).shape == (2, 2, 4)
+
+
+class TestPreview:
+    def cube(self):
+        """Give three bands with a missing corner."""
+        grid = Grid("EPSG:32633", Pair(-10.0, 10.0), Pair(0.0, 0.0), YX(-515000, 50000), YX(120, 200))
+        values = RNG.random((120, 200)).astype("float32")
+        values[:20, :40] = np.nan
+        bands = {name: values * factor for name, factor in (("red", 3), ("green", 2), ("blue", 1))}
+        return xr.Dataset({n: georeference(xr.DataArray(v, dims=("y", "x")), grid) for n, v in bands.items()})
+
+    def test_sources(self, tmp_path):
+        """Dataset, Zarr store and folder of COGs give pictures of one size, transparent in the same place."""
+        ds = self.cube()
+        write_zarr(ds, tmp_path / "z", chunks=64, multiscales=1)
+        rasters.write_cog(ds, tmp_path / "cogs")
+        for source in (ds, ds.chunk(50), tmp_path / "z", str(tmp_path / "cogs")):
+            found = pixels(preview(source, side=100))
+            assert found.shape == (60, 100, 4)
+            assert (found[:10, :20, 3] == 0).all()
+            assert (found[10:, :, 3] == 255).all()
+            assert (found[20:, :, 0] >= found[20:, :, 2]).all()
+
+    def test_a_file(self, tmp_path):
+        """The picture is written whole, and given."""
+        png = preview(self.cube().red, tmp_path / "a.png")
+        assert (tmp_path / "a.png").read_bytes() == png
+        assert pixels(png).shape == (120, 200, 4)
+
+    def test_classes(self):
+        """Classes are shown in their colours."""
+        ds = self.cube()
+        ds["scl"] = (
+            (ds.red > 1).astype("uint8").assign_attrs(flag_values=[0, 1], flag_meanings="a b", flag_colors="red blue")
+        )
+        found = pixels(preview(ds, band="scl"))
+        assert {tuple(colour) for colour in found.reshape(-1, 4)} == {(255, 0, 0, 255), (0, 0, 255, 255)}

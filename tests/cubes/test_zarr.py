@@ -13,12 +13,14 @@ import rasterio
 import rioxarray  # noqa: F401  registers the `.rio` accessor
 import xarray as xr
 import zarr
+from numcodecs import Blosc
 from pyproj import CRS
 
 from terracube.core.digest import tree_manifest
 from terracube.core.errors import IntegrityError, StorageError
 from terracube.cubes import YX, Grid, Pair
-from terracube.cubes.storage import Layer, write_group
+from terracube.cubes.storage import Layer, chunks, write_group
+from terracube.cubes.storage.pyramid import reduce_levels
 
 RED = Layer("red", "Red: geometric median", "float32", "1", math.nan)
 COUNT = Layer("count", "clear observations", "uint16", "1", None, resampling="nearest", role="validity")
@@ -115,7 +117,12 @@ def test_conventions(group):
         assert attributes["spatial:bbox"] == list(grid.bounds)
         assert attributes["spatial:shape"] == [600, 700]
         assert attributes["spatial:dimensions"] == ["y", "x"]
-    assert {convention["name"] for convention in found.attrs["zarr_conventions"]} == {"proj", "spatial"}
+        told = {each["name"]: each for each in attributes["zarr_conventions"]}
+        assert set(told) == {"proj", "spatial"}
+        # Constants of the conventions' schemas.
+        assert told["proj"]["description"] == "Coordinate reference system information for geospatial data"
+        assert told["spatial"]["description"] == "Spatial coordinate information"
+        assert told["proj"]["uuid"] == "f17cb550-5864-4468-aeb7-f3180cfb622f"
     assert found["red"].chunks == (512, 512)
 
 
@@ -165,18 +172,36 @@ def test_the_same_bytes_again(group, tmp_path):
 
 
 def test_verification(tmp_path, monkeypatch):
-    """One wrong pixel in what was stored is found before the group is used."""
-    real = zarr.Array.__setitem__
+    """One wrong byte in what was stored is found before the group is used."""
+    real = chunks._put
 
-    def tampered(self, selection, value):
-        if isinstance(value, np.ndarray) and value.shape == (9, 9):
-            value = value.copy()
-            value[4, 4] += np.float32(1e-6)
-        real(self, selection, value)
+    def tampered(path, content):
+        values = np.frombuffer(Blosc().decode(content), "float32").copy()
+        values[40] += np.float32(1e-6)
+        real(path, Blosc("zstd", 1, Blosc.SHUFFLE, typesize=4).encode(values))
 
-    monkeypatch.setattr(zarr.Array, "__setitem__", tampered)
-    with pytest.raises(IntegrityError, match=r"not those written.*red"):
+    monkeypatch.setattr(chunks, "_put", tampered)
+    with pytest.raises(IntegrityError, match=r"not the one written.*red"):
         write_group(tmp_path / "z", Rows(np.zeros((9, 9), "float32")), grid_of((9, 9)), [RED], title="t")
+
+
+@pytest.mark.parametrize("layer", [RED, COUNT])
+@pytest.mark.parametrize("shape", [(600, 700), (1030, 520), (2100, 3), (512, 1024), (1, 1300)])
+def test_levels_of_rows(tmp_path, layer, shape):
+    """Levels made strip by strip are those of the whole raster, by the layer's own method."""
+    values = reflectance(shape) if layer is RED else np.indices(shape).sum(axis=0).astype("uint16") % 9
+    write_group(tmp_path / "z", Rows(values), grid_of(shape), [layer], title="t", multiscales=3)
+    for level, expected in enumerate(reduce_levels(values, 3, layer.resampling, layer.missing), 1):
+        found = zarr.open_array(str(tmp_path / "z" / str(level) / layer.name), mode="r")
+        assert np.array_equal(found[:], expected, equal_nan=layer is RED)
+
+
+def test_every_value_may_mean_something(group):
+    """A count of zero is not GDAL's nodata."""
+    folder, _, _, _ = group
+    with rasterio.open(f'ZARR:"{folder}":/count') as dataset:
+        assert dataset.nodata == 65535
+        assert (dataset.read_masks(1) == 255).all()
 
 
 def test_values_that_do_not_fit(tmp_path):

@@ -4,18 +4,74 @@ from __future__ import annotations
 
 import io
 import math
+import os
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+import xarray as xr
 from matplotlib import colormaps
 from numpy.typing import NDArray
 from PIL import Image
 
+from terracube.core.files import atomic_path
+from terracube.cubes.look import TRUE_COLOUR, Choice, look
+from terracube.cubes.plot import class_colours, classes_of, colours, limits_of
 from terracube.cubes.storage.layers import RowReader
 
 _MAX_SIDE = 900
 _STRETCH = (2.0, 98.0)
 _GAMMA = 0.8
+
+
+def preview(
+    source: xr.Dataset | xr.DataArray | str | os.PathLike[str],
+    out: str | os.PathLike[str] | None = None,
+    *,
+    rgb: Sequence[str] | None = TRUE_COLOUR,
+    band: str | None = None,
+    time: Any = None,
+    stretch: tuple[float, float] = _STRETCH,
+    limits: tuple[float, float] | None = None,
+    side: int = _MAX_SIDE,
+) -> bytes:
+    """Give a PNG of one date of a cube, from overviews where it has them; missing pixels are transparent.
+
+    Parameters
+    ----------
+    source : Dataset, DataArray or path
+        A path names a Zarr store, a raster file (three bands or one), or a folder of files ``{variable}.tif``.
+    out : path or None
+        File to write, atomically, beside giving its bytes.
+    rgb, band, time, stretch, limits
+        As in ``ds.terracube.plot``: three variables, or one; a date; percentiles or values that become black and
+        white, common to the three.
+    side : int
+        Pixels of the longer side, at most.
+
+    Raises
+    ------
+    NotFoundError
+        If there is no such path, variable or date.
+    StorageError
+        If the disk refuses.
+    """
+    seen = look(source, Choice(rgb, band, time, side))
+    names = list(seen.bands)
+    classes = classes_of(seen.attrs[names[0]]) if len(names) == 1 else None
+    if classes is not None:
+        png = _png(class_colours(seen.bands[names[0]], seen.seen[names[0]], classes))
+    elif len(names) == 3:
+        png = _png(colours(seen, names, *limits_of(seen, names, stretch, limits)))
+    else:
+        low, high = limits_of(seen, names, stretch, limits)
+        values = np.where(seen.seen[names[0]], seen.bands[names[0]].astype("float64"), np.nan)
+        png = map_png(values.astype("float32"), low=low, high=high)
+    if out is not None:
+        with atomic_path(Path(out)) as temporary:
+            temporary.write_bytes(png)
+    return png
 
 
 def thin(source: RowReader, layer: int, *, side: int = _MAX_SIDE) -> NDArray[np.float32]:

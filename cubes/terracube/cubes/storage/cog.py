@@ -100,6 +100,8 @@ def _write_plain(path: Path, rows: Rows, grid: Grid, layer: Layer) -> Statistics
     with rasterio.Env(GDAL_CACHEMAX=_CACHE_BYTES, GDAL_PAM_ENABLED=False), rasterio.open(path, "w", **profile) as out:
         out.set_band_description(1, layer.title)
         out.units = (layer.unit,)
+        if (layer.scale, layer.offset) != (1.0, 0.0):
+            out.scales, out.offsets = (layer.scale,), (layer.offset,)
         for start, stop in strips(grid.shape.y, _STRIP):
             strip = layer.encode(rows(start, stop))
             out.write(strip, 1, window=Window(0, start, grid.shape.x, stop - start))

@@ -35,6 +35,9 @@ class Layer:
     """How overviews are made; ``nearest`` for counts and classes."""
     role: str = "data"
     """STAC asset role: ``data``, ``uncertainty``, ``validity``."""
+    scale: float = 1.0
+    offset: float = 0.0
+    """What the numbers on disk mean: number * scale + offset, in the unit."""
 
     def encode(self, rows: NDArray[Any]) -> NDArray[Any]:
         """Turn rows into the layer's type, NaN into the number that stands for missing.

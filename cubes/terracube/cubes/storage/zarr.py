@@ -1,37 +1,156 @@
-"""Zarr version 3: one group per product, readable by xarray, GDAL and GeoZarr readers.
+"""Zarr version 3: groups that xarray, rioxarray, GDAL and GeoZarr readers find their way in.
 
-The group carries CF coordinates and grid mapping (what today's GDAL and rioxarray read) and the attributes of the
-GeoZarr conventions ``proj`` and ``spatial`` v0.1 (https://github.com/zarr-conventions). Chunks are not sharded,
-because GDAL before 3.13 cannot read shards.
+A group carries CF coordinates and grid mapping (what today's GDAL and rioxarray read) and the attributes of the
+GeoZarr conventions (see :mod:`terracube.cubes.storage.attributes`). The full resolution lies in the group itself, so
+that ``xarray.open_zarr(path)`` opens it; levels of a pyramid are its sub-groups ``1``, ``2`` and so on, each complete.
+Chunks are not sharded, because GDAL before 3.13 cannot read shards.
 """
 
 from __future__ import annotations
 
 import math
+import threading
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import zarr
-from pyproj import CRS
-from zarr.codecs import BloscCodec
-from zarr.errors import ZarrUserWarning
+from numpy.typing import NDArray
+from zarr.errors import UnstableSpecificationWarning, ZarrUserWarning
 
-from terracube.core.errors import IntegrityError
 from terracube.core.files import storage_error
 from terracube.cubes.grid import Grid
+from terracube.cubes.storage.attributes import (
+    GRID_MAPPING,
+    Place,
+    array_attributes,
+    axis_attributes,
+    grid_mapping,
+    group_attributes,
+    layout,
+)
+from terracube.cubes.storage.chunks import CHUNK, Variable, create_array, unused_value, write_chunk
 from terracube.cubes.storage.layers import Layer, RowReader, strips
+from terracube.cubes.storage.pyramid import count_levels, reduce_levels
 
-CHUNK = 512
-_CONVENTIONS = {
-    "proj": ("f17cb550-5864-4468-aeb7-f3180cfb622f", "Coordinate reference system of the data"),
-    "spatial": ("689b58e2-cf7b-45e0-9fff-9cfc0883d6b4", "Place of the pixels in the coordinate reference system"),
-}
+# Python before 3.14 keeps the filters of warnings for all threads together.
+_WARNINGS = threading.RLock()
 
 
-def write_group(folder: Path, source: RowReader, grid: Grid, layers: Sequence[Layer], *, title: str) -> None:
+@dataclass(frozen=True, slots=True)
+class Coordinate:
+    """A small array that labels an axis, or describes a whole cube."""
+
+    dims: tuple[str, ...]
+    values: NDArray[Any]
+    attributes: Mapping[str, Any] = field(default_factory=dict, hash=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Scheme:
+    """All that is known of a Zarr store before its first chunk."""
+
+    grid: Grid
+    variables: tuple[Variable, ...]
+    chunk: int = CHUNK
+    """Pixels along each side of a chunk."""
+    levels: int = 0
+    """Levels beside the full resolution."""
+    attributes: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    """JSON values of the group beside those that place it."""
+    coordinates: Mapping[str, Coordinate] = field(default_factory=dict, hash=False)
+    """Beside y, x and the grid mapping; the same at each level."""
+    axes: Mapping[str, NDArray[np.float64]] = field(default_factory=dict, hash=False)
+    """``y`` and ``x`` of full resolution, where they are to be stored as they were given."""
+
+
+def create_store(folder: Path, scheme: Scheme) -> None:
+    """Make a new store, whole but for its chunks.
+
+    Raises
+    ------
+    OSError
+        If the disk refuses.
+    """
+    for level in range(scheme.levels + 1):
+        place = Place(scheme.grid, level)
+        methods = {variable.name: variable.method for variable in scheme.variables}
+        entries = layout(scheme.grid, methods, scheme.levels) if scheme.levels and not level else []
+        group = zarr.create_group(
+            str(level_folder(folder, level)),
+            zarr_format=3,
+            attributes={**scheme.attributes, **group_attributes(place, entries)},
+        )
+        _write_coordinates(group, scheme, place)
+        for variable in scheme.variables:
+            placed = {**array_attributes(place), "coordinates": _labels(scheme, variable)}
+            create_array(group, variable, place.shape, scheme.chunk, placed)
+
+
+def _labels(scheme: Scheme, variable: Variable) -> str:
+    """Name the coordinates of a variable that are not those of its axes, as CF does."""
+    beside = (name for name, told in scheme.coordinates.items() if (name,) != told.dims)
+    return " ".join([GRID_MAPPING, *sorted(n for n in beside if set(scheme.coordinates[n].dims) <= set(variable.dims))])
+
+
+def level_folder(folder: Path, level: int) -> Path:
+    """Give the folder of a level's group."""
+    return folder / str(level) if level else folder
+
+
+def finish_store(folder: Path) -> None:
+    """Gather the metadata of all groups and arrays in one file, so that readers open the store in one read."""
+    with _WARNINGS, warnings.catch_warnings():
+        # Consolidated metadata are not part of the Zarr v3 specification yet; readers that look for them open the
+        # group in one read, others pass them over.
+        warnings.simplefilter("ignore", ZarrUserWarning)
+        zarr.consolidate_metadata(str(folder))
+
+
+def _write_coordinates(group: zarr.Group, scheme: Scheme, place: Place) -> None:
+    facts = axis_attributes(scheme.grid.crs)
+    for name, centres in zip("yx", place.centres(), strict=True):
+        values = centres if place.level else scheme.axes.get(name, centres)
+        _write_small(group, name, Coordinate((name,), values, facts[name]))
+    _write_small(group, GRID_MAPPING, Coordinate((), np.array(0, "int64"), grid_mapping(place)))
+    for name, coordinate in scheme.coordinates.items():
+        _write_small(group, name, coordinate)
+
+
+def _write_small(group: zarr.Group, name: str, told: Coordinate) -> None:
+    """Write an array as one chunk."""
+    text = told.values.dtype.kind in "OTU"
+    with _WARNINGS, warnings.catch_warnings():
+        # Text of any length has a codec in all readers we know, and a name in the specification soon.
+        warnings.simplefilter("ignore", UnstableSpecificationWarning)
+        array = group.create_array(
+            name,
+            shape=told.values.shape,
+            chunks=tuple(max(1, side) for side in told.values.shape),
+            dtype="string" if text else told.values.dtype.newbyteorder("<"),
+            dimension_names=told.dims,
+            attributes=dict(told.attributes),
+        )
+        array[...] = told.values.astype(object) if text else told.values
+
+
+def write_small(folder: Path, name: str, told: Coordinate) -> None:
+    """Add an array without y and x to a store."""
+    _write_small(zarr.open_group(str(folder), mode="r+"), name, told)
+
+
+def write_group(
+    folder: Path,
+    source: RowReader,
+    grid: Grid,
+    layers: Sequence[Layer],
+    *,
+    title: str,
+    multiscales: bool | int = False,
+) -> None:
     """Write layers into a new Zarr v3 group, a strip of chunks at a time, and compare what was stored.
 
     Parameters
@@ -42,6 +161,8 @@ def write_group(folder: Path, source: RowReader, grid: Grid, layers: Sequence[La
         Where the rows come from.
     grid, layers, title
         What they are.
+    multiscales : bool or int
+        Levels of half the resolution, made of the same rows on the way; ``True`` = until one chunk holds the whole.
 
     Raises
     ------
@@ -50,91 +171,47 @@ def write_group(folder: Path, source: RowReader, grid: Grid, layers: Sequence[La
     StorageError
         If the disk refuses.
     """
+    levels = count_levels(grid.shape, CHUNK, multiscales)
+    scheme = Scheme(grid, tuple(_variable(layer) for layer in layers), CHUNK, levels, {"title": title})
     try:
-        _write_group(folder, source, grid, layers, title)
+        create_store(folder, scheme)
+        for number, layer in enumerate(layers):
+            _write_layer(folder, scheme, number, layer, source)
+        finish_store(folder)
     except OSError as error:
         raise storage_error(error, folder) from error
 
 
-def _write_group(folder: Path, source: RowReader, grid: Grid, layers: Sequence[Layer], title: str) -> None:
-    group = zarr.create_group(str(folder), zarr_format=3, attributes=_group_attributes(grid, title))
-    _write_coordinates(group, grid)
-    for number, layer in enumerate(layers):
-        array = group.create_array(
-            layer.name,
-            shape=tuple(grid.shape),
-            chunks=(min(CHUNK, grid.shape.y), min(CHUNK, grid.shape.x)),
-            dtype=layer.dtype,
-            fill_value=0 if layer.missing is None else layer.missing,
-            dimension_names=("y", "x"),
-            compressors=BloscCodec(cname="zstd", clevel=1, shuffle="shuffle"),
-            attributes=_layer_attributes(grid, layer),
-        )
-        for start, stop in strips(grid.shape.y, CHUNK):
-            strip = layer.encode(source.rows(number, start, stop))
-            array[start:stop] = strip
-            if not np.array_equal(np.asarray(array[start:stop]), strip, equal_nan=strip.dtype.kind == "f"):
-                raise IntegrityError("Zarr chunks read back are not those written", where=f"{layer.name}, row {start}")
-    with warnings.catch_warnings():
-        # Consolidated metadata are not part of the Zarr v3 specification yet; readers that look for them open the
-        # group in one read, others pass them over.
-        warnings.simplefilter("ignore", ZarrUserWarning)
-        zarr.consolidate_metadata(str(folder))
+def _variable(layer: Layer) -> Variable:
+    # A number that stands for missing; NaN needs no telling.
+    told = {} if layer.missing is None or math.isnan(layer.missing) else {"missing_value": layer.missing}
+    fill = unused_value(layer.dtype) if layer.missing is None else layer.missing
+    attributes = {"long_name": layer.title, "units": layer.unit, **told}
+    return Variable(layer.name, ("y", "x"), (), layer.dtype, fill, layer.missing, layer.resampling, attributes)
 
 
-def _spatial(grid: Grid) -> dict[str, Any]:
-    return {
-        **_projection(grid),
-        "spatial:dimensions": ["y", "x"],
-        "spatial:transform": list(grid.transform)[:6],
-        "spatial:shape": list(grid.shape),
-        "spatial:bbox": list(grid.bounds),
-    }
+def _write_layer(folder: Path, scheme: Scheme, number: int, layer: Layer, source: RowReader) -> None:
+    """Write a layer strip by strip; the strips of a level gather until they fill a row of its chunks."""
+    variable = scheme.variables[number]
+    gathered: list[list[NDArray[Any]]] = [[] for _ in range(scheme.levels)]
+    for start, stop in strips(scheme.grid.shape.y, scheme.chunk):
+        rows = layer.encode(source.rows(number, start, stop))
+        write_rows(folder, scheme, variable, 0, start, rows)
+        for level, coarse in enumerate(reduce_levels(rows, scheme.levels, variable.method, variable.missing), 1):
+            waiting = gathered[level - 1]
+            waiting.append(coarse)
+            if stop % (scheme.chunk << level) == 0 or stop == scheme.grid.shape.y:
+                first = (stop - 1) // (scheme.chunk << level) * scheme.chunk
+                write_rows(folder, scheme, variable, level, first, np.concatenate(waiting))
+                waiting.clear()
 
 
-def _projection(grid: Grid) -> dict[str, str]:
-    # GDAL 3.12 reads the WKT and not the code; others the code and not the WKT: both are written.
-    wkt = CRS.from_user_input(grid.crs).to_wkt("WKT2_2019")
-    return {"proj:wkt2": wkt} | ({} if "[" in grid.crs else {"proj:code": grid.crs})
-
-
-def _group_attributes(grid: Grid, title: str) -> dict[str, Any]:
-    conventions = [
-        {
-            "schema_url": f"https://raw.githubusercontent.com/zarr-conventions/{name}/refs/tags/v0.1/schema.json",
-            "spec_url": f"https://github.com/zarr-conventions/{name}/blob/v0.1/README.md",
-            "uuid": uuid,
-            "name": name,
-            "description": description,
-        }
-        for name, (uuid, description) in _CONVENTIONS.items()
-    ]
-    return {"Conventions": "CF-1.11", "title": title, "zarr_conventions": conventions, **_spatial(grid)}
-
-
-def _layer_attributes(grid: Grid, layer: Layer) -> dict[str, Any]:
-    return {
-        "long_name": layer.title,
-        "units": layer.unit,
-        "grid_mapping": "spatial_ref",
-        "coordinates": "spatial_ref",
-        # A number that stands for missing; NaN needs no telling.
-        **({} if layer.missing is None or math.isnan(layer.missing) else {"missing_value": layer.missing}),
-        **_spatial(grid),
-    }
-
-
-def _write_coordinates(group: zarr.Group, grid: Grid) -> None:
-    crs = CRS.from_user_input(grid.crs)
-    facts = {axis["axis"].lower(): axis for axis in crs.cs_to_cf()}
-    for name, values in zip(("y", "x"), grid.centres(), strict=True):
-        attributes = facts.get(name, {}) | {"axis": name.upper()}
-        array = group.create_array(
-            name, shape=values.shape, dtype="float64", dimension_names=(name,), attributes=attributes
-        )
-        array[:] = values
-    transform = grid.transform
-    geo = (transform.c, transform.a, transform.b, transform.f, transform.d, transform.e)
-    mapping = crs.to_cf() | {"GeoTransform": " ".join(repr(v) for v in geo)}
-    reference = group.create_array("spatial_ref", shape=(), dtype="int64", attributes=mapping)
-    reference[...] = 0
+def write_rows(folder: Path, scheme: Scheme, variable: Variable, level: int, start: int, rows: NDArray[Any]) -> None:
+    """Write whole rows of chunks of an array (y, x), from a row that is a multiple of the chunk."""
+    array = level_folder(folder, level) / variable.name
+    shape = Place(scheme.grid, level).shape
+    chunk = (min(scheme.chunk, shape.y), min(scheme.chunk, shape.x))
+    for top in range(0, rows.shape[0], chunk[0]):
+        for col, left in enumerate(range(0, shape.x, chunk[1])):
+            part = rows[top : top + chunk[0], left : left + chunk[1]]
+            write_chunk(array, ((start + top) // chunk[0], col), part, chunk, variable.filler)
