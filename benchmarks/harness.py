@@ -48,15 +48,19 @@ def warm_page_cache(folders: list[str]) -> None:
 
 
 def run_contestant(script: Path, arguments: list[str], work: Path) -> Report:
-    """Run a contestant to its end; its own report, and the CPU seconds of its whole process tree.
+    """Run a contestant to its end; its own report, and the CPU seconds of its whole process tree."""
+    work.mkdir(parents=True, exist_ok=True)
+    return start(script, ["--out", str(work / "product"), *arguments], work / "log.txt", work / "report.json")
+
+
+def start(script: Path, arguments: list[str], log: Path, report: Path) -> Report:
+    """Run a script as a fresh process; what it reports of itself, and the CPU seconds of its whole process tree.
 
     The tree's peak is that of its largest process; Linux hands it down from the process that starts another, so it is
     only a check that no child was larger than the contestant itself.
     """
-    work.mkdir(parents=True, exist_ok=True)
-    report, log = work / "report.json", work / "log.txt"
     report.unlink(missing_ok=True)
-    command = [sys.executable, str(script), "--out", str(work / "product"), "--report", str(report), *arguments]
+    command = [sys.executable, str(script), "--report", str(report), *arguments]
     with log.open("wb") as sink:
         process = subprocess.Popen(command, stdout=sink, stderr=subprocess.STDOUT)
         _, status, usage = os.wait4(process.pid, 0)

@@ -1,8 +1,9 @@
 """Run the benchmarks: each contestant as a fresh process, in turns, and write medians and ratios to ``results/``.
 
-python benchmarks/run.py                          # every case, 5 runs of each contestant
-python benchmarks/run.py --case real-33T --runs 3
-python benchmarks/run.py --quick                  # 512 pixels, one run: does everything still work?
+python benchmarks/run.py                          # every case of every suite, 5 runs of each contestant
+python benchmarks/run.py cubes                    # one suite
+python benchmarks/run.py composite --case real-33T --runs 3
+python benchmarks/run.py --quick                  # few small cases, one or two runs: does everything still work?
 """
 
 from __future__ import annotations
@@ -14,17 +15,17 @@ import sys
 from datetime import UTC, datetime
 from typing import Any
 
+from cubes import suite as cubes_suite
 from harness import RESULTS, Report, Suite, answer, machine, run_contestant, warm_page_cache
 from report import markdown, summary
 
-SUITES = (
-    Suite(
-        name="composite",
-        cases=("synthetic-4096", "real-33T"),
-        quick_case="synthetic-512",
-        contestants=(("terracube", "own_terracube.py"), ("peer", "peer_odc_geomad.py")),
-    ),
+COMPOSITE = Suite(
+    name="composite",
+    cases=("synthetic-4096", "real-33T"),
+    quick_case="synthetic-512",
+    contestants=(("terracube", "own_terracube.py"), ("peer", "peer_odc_geomad.py")),
 )
+SUITES = ("composite", "cubes")
 
 
 def case_arguments(inputs: dict[str, Any], options: argparse.Namespace) -> list[str]:
@@ -71,13 +72,12 @@ def run_case(suite: Suite, case: str, options: argparse.Namespace) -> dict[str, 
     }
 
 
-def store(result: dict[str, Any]) -> None:
+def store(result: dict[str, Any], text: str) -> None:
     """Write the result as JSON and Markdown, and print the latter."""
     stamp = result["date"][:19].replace(":", "").replace("-", "")
     RESULTS.mkdir(parents=True, exist_ok=True)
     stem = f"{result['suite']}-{result['case']}-{stamp}"
     (RESULTS / f"{stem}.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    text = markdown(result)
     (RESULTS / f"{stem}.md").write_text(text, encoding="utf-8")
     print("\n" + text)
 
@@ -85,37 +85,58 @@ def store(result: dict[str, Any]) -> None:
 def parse() -> argparse.Namespace:
     """Return the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("suites", nargs="*", metavar="SUITE", help=f"{' or '.join(SUITES)}; all unless given")
     parser.add_argument("--case", action="append", help="only this case; may be given again")
     parser.add_argument("--only", action="append", help="only this contestant; may be given again")
     parser.add_argument("--runs", type=int, default=5, help="how often each contestant is started")
-    parser.add_argument("--repeat", type=int, default=2, help="jobs per process: the first is cold, the last warm")
+    parser.add_argument("--repeat", type=int, default=2, help="composite: jobs per process; the first is cold")
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--quick", action="store_true", help="one run of the small case of each suite")
+    parser.add_argument("--quick", action="store_true", help="one run of the small composite, two of few cubes")
     parser.add_argument("--keep", action="store_true", help="keep the products, in results/work")
     options = parser.parse_args()
     if options.runs < 1 or options.repeat < 1:
         parser.error("--runs and --repeat must be 1 or more")
+    if set(options.suites) - set(SUITES):
+        parser.error(f"unknown suite; known: {', '.join(SUITES)}")
+    known = {*COMPOSITE.cases, COMPOSITE.quick_case, *cubes_suite.NAMES}
+    if unknown := set(options.case or ()) - known:
+        parser.error(f"unknown case {', '.join(sorted(unknown))}; known: {', '.join(sorted(known))}")
+    options.suites = options.suites or list(SUITES)
+    return options
+
+
+def run_composite(options: argparse.Namespace) -> bool:
+    """Run the cases of the composite; False if any two contestants gave different answers."""
     if options.quick:
         options.runs = 1
-    return options
+    known = (*COMPOSITE.cases, COMPOSITE.quick_case)
+    asked = [case for case in options.case if case in known] if options.case else list(COMPOSITE.cases)
+    same = True
+    for case in [COMPOSITE.quick_case] if options.quick else asked:
+        result = run_case(COMPOSITE, case, options)
+        if result is not None:
+            store(result, markdown(result))
+            same = same and (result["agreement"] is None or result["agreement"]["same"])
+    return same
+
+
+def run_cubes(options: argparse.Namespace) -> bool:
+    """Run the cases of the cubes; False if any two contestants gave different answers."""
+    if options.quick:
+        options.runs = 2
+    result = cubes_suite.run(options)
+    if result is None:
+        return True
+    store(result, cubes_suite.markdown(result))
+    return bool(result["same"])
 
 
 def main() -> int:
     """Run what was asked for; 1 if any two contestants gave different answers."""
     options = parse()
-    known = {case for suite in SUITES for case in (*suite.cases, suite.quick_case)}
-    unknown = set(options.case or ()) - known
-    if unknown:
-        raise SystemExit(f"unknown case {', '.join(sorted(unknown))}; known: {', '.join(sorted(known))}")
-    same = True
-    for suite in SUITES:
-        cases = (suite.quick_case,) if options.quick else tuple(options.case or suite.cases)
-        for case in cases:
-            result = run_case(suite, case, options)
-            if result is not None:
-                store(result)
-                same = same and (result["agreement"] is None or result["agreement"]["same"])
-    return 0 if same else 1
+    runners = {"composite": run_composite, "cubes": run_cubes}
+    same = [runners[name](options) for name in options.suites]  # all of them, even after one that differs
+    return 0 if all(same) else 1
 
 
 if __name__ == "__main__":

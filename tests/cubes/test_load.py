@@ -21,7 +21,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyproj import Transformer
 
-from terracube.core.errors import AssetError, EmptyResultError, InputError, LeftOut, NotFoundError
+from terracube.core.errors import AssetError, EmptyResultError, InputError, LeftOut, MetadataError, NotFoundError
 from terracube.cubes import (
     YX,
     CubeSpec,
@@ -35,7 +35,7 @@ from terracube.cubes import (
     plan_cube,
     read_scenes,
 )
-from terracube.cubes.load import mask_classes
+from terracube.cubes.plan import mask_classes
 from terracube.cubes.storage import Layer, write_group
 
 BANDS = ("blue", "green", "red", "nir")
@@ -62,7 +62,7 @@ def plain_observations(item, window, masked, *, reflectance=True):
     # The provider has taken the offset away already, so that reflectance is the number over ten thousand.
     scaled = numbers / 10000 if reflectance else numbers
     clear = np.ones(window.shape, bool) if masked is None else ~np.isin(layers["scl"], masked)
-    return np.where(clear & (numbers > 0).all(axis=0), scaled, np.nan)
+    return np.where(clear & (numbers > 0), scaled, np.nan)
 
 
 def in_order(items):
@@ -72,7 +72,7 @@ def in_order(items):
 
 
 def plain_cube(items, window, masked, **options):
-    """Mosaic each day: the first scene, by time and id, that saw a pixel clearly in all bands."""
+    """Mosaic each day: each band takes the first scene, by time and id, that saw the pixel clearly."""
     steps = []
     for day in in_order(items):
         found = np.full((len(BANDS), *window.shape), np.nan)
@@ -126,8 +126,9 @@ class TestRealScenes:
         """The same in another CRS: a pixel takes the one that holds its projected centre."""
         found = as_array(load(items, bands=BANDS, grid=european)).compute(scheduler="sync").values
         wanted = plain_cube(items, european, CLOUDY)
-        assert np.array_equal(np.isnan(found), np.isnan(wanted))
-        assert np.nanmax(np.abs(found - wanted)) < 1e-6
+        # The lattice is exact to 5e-4 of a pixel: the few centres closer than that to an edge may go to either side.
+        same = (np.isnan(found) & np.isnan(wanted)) | (np.abs(found - wanted) < 1e-6)
+        assert same.mean() > 0.9995
 
     def test_numbers_of_the_file(self, items, window):
         """As `dn` the numbers of the file are given unchanged."""
@@ -237,7 +238,7 @@ class TestGraph:
             {"nodata": None},
             {"scale": 1e-3},
             {"offset": -0.1},
-            {"path": red.path + "f"},
+            {"location": replace(red.location, href=red.path + "f")},
             {"band": 2},
         ):
             changed = replace(first, bands={"red": replace(red, **change)})
@@ -394,14 +395,14 @@ class TestMadeUpScenes:
         """Take the grid of the red band of a scene without mask."""
         return read_scenes([item], ["red"], mask=False).scenes[0].bands["red"].grid
 
-    def test_a_band_missing_hides_the_observation(self, make_scene):
-        """An observation counts only if all of its bands are there."""
+    def test_a_band_missing_hides_no_other(self, make_scene):
+        """Each band is what it would be alone: what one lacks is not missing in another."""
         layers = {"red": np.array([[5, 0, 5]], "uint16"), "nir": np.array([[5, 5, 0]], "uint16"),
                   "scl": np.full((1, 3), 4, "uint8")}  # fmt: skip
         item = make_scene("scene", layers)
         cube = load([item], bands=["red", "nir"], grid=self.grid(item)).compute(scheduler="sync")
-        for name in ("red", "nir"):
-            assert np.isfinite(cube[name].values[0, 0]).tolist() == [True, False, False]
+        assert np.isfinite(cube.red.values[0, 0]).tolist() == [True, False, True]
+        assert np.isfinite(cube.nir.values[0, 0]).tolist() == [True, True, False]
 
     def test_damaged_pixels_are_told(self, make_scene):
         """A file damaged in the middle is an error of its asset when computed, not missing pixels."""
@@ -427,13 +428,18 @@ class TestRefused:
 
     @pytest.mark.parametrize(
         "options",
-        [{"mask": "cloudy"}, {"mask": [4, 256]}, {"mask": [-1]}, {"groupby": "month"}, {"radiometry": "radiance"},
+        [{"mask": "cloudy"}, {"mask": [4, 256]}, {"mask": [-1]}, {"radiometry": "radiance"},
          {"chunks": 0}, {"chunks": -5}, {"bands": []}, {"bands": ["red", "red"]}],
     )  # fmt: skip
     def test_options(self, items, window, options):
         """Unknown rules, impossible classes and blocks, no bands or one band twice are errors of the call."""
         with pytest.raises(InputError):
             load(items[:1], grid=window, **({"bands": ["red"]} | options))
+
+    def test_unknown_property(self, items, window):
+        """A property that the items do not have cannot group them."""
+        with pytest.raises(MetadataError, match="month"):
+            load(items[:1], grid=window, bands=["red"], groupby="month")
 
     def test_what_was_not_read(self, items, real, window):
         """A plan for a mask or band that the scenes were not read with is refused, not filled with guesses."""

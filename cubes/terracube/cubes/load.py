@@ -1,167 +1,279 @@
-"""STAC items in, a lazy cube out: one task per spatial block, whatever the number of dates and bands."""
+"""STAC items in, a cube out: lazy, one task per output block, or at once into memory."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from datetime import date
-from itertools import groupby as group_sorted
+import os
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from threading import Lock
 from typing import Any
 
 import dask.array as da
 import numpy as np
 import pandas as pd
 import pystac
-import rioxarray  # noqa: F401  registers the `.rio` accessor
 import xarray as xr
-from dask.delayed import delayed
+from dask.delayed import Delayed, delayed
 from numpy.typing import NDArray
 
-from terracube.core.digest import sha256_of
 from terracube.core.errors import EmptyResultError, InputError, NotFoundError
-from terracube.core.sensors import sensor_of
-from terracube.cubes.blocks import CubePlan, CubeSpec, read_block
+from terracube.core.sensors import MaskRule
+from terracube.cubes.access.signing import Signer
+from terracube.cubes.blocks import BlockReader, read_block
+from terracube.cubes.cut import Blocks, block_side, cut
 from terracube.cubes.grid import YX, Grid
-from terracube.cubes.sources import Scene, SceneSet, Source, local_folder, read_scenes
+from terracube.cubes.gridlike import GridLike, to_grid
+from terracube.cubes.layout import georeference, to_dataset
+from terracube.cubes.plan import CubePlan, CubeSpec, MaskChoice, Order, plan_cube
+from terracube.cubes.sources import Given, SceneSet, local_folder, read_scenes, to_items
 
 DEFAULT_BLOCK = 512
-_GROUPS = ("solar_day", "scene")
-_RADIOMETRIES = ("physical", "dn")
+ENGINES = ("terracube", "odc", "stackstac")
+_STRIP_PIXELS = 1 << 22
+_REMEMBERED = 64
+
+Chunks = str | int | Mapping[str, int] | None
+
+
+@dataclass(frozen=True)
+class Call:
+    """A load call whose items, bands and grid are settled, but of which no pixel has been read."""
+
+    items: tuple[Any, ...]
+    scenes: SceneSet
+    plan: CubePlan
+    chunks: Chunks
+    engine: str
 
 
 def load(
-    items: Iterable[pystac.Item],
+    items: Iterable[Any],
     *,
-    bands: Sequence[str],
-    grid: Grid,
-    groupby: str = "solar_day",
-    mask: str | Sequence[int] | None = "clear",
-    radiometry: str = "physical",
-    chunks: int = DEFAULT_BLOCK,
+    bands: Sequence[str] | None = None,
+    grid: GridLike | None = None,
+    chunks: Chunks = "auto",
+    engine: str = "terracube",
+    **options: Any,
 ) -> xr.Dataset:
-    """Load items into a lazy cube.
+    """Load STAC items into a cube.
+
+    The values depend neither on ``chunks`` nor on the order of the items nor on which other bands are loaded.
 
     Parameters
     ----------
-    items : iterable of pystac.Item
-        Scenes on this machine, with self links.
-    bands : sequence of str
-        Role names (``"red"``), asset keys or the agency's names (``"B04"``).
-    grid : Grid
-        Target pixels. Resampling is nearest neighbour, exact (see :mod:`terracube.cubes.lattice`).
-    groupby : "solar_day" or "scene"
-        ``solar_day`` mosaics the scenes of one day: the first scene, by time and id, that is clear wins.
-    mask : "clear", sequence of int, or None
-        ``"clear"`` leaves out the classes that the sensor's description names (clouds, shadow, cirrus, defects); a
-        sequence names other classes to leave out; ``None`` reads no mask.
-    radiometry : "physical" or "dn"
-        Reflectance with scale and offset resolved per scene, or the file's numbers.
-    chunks : int
-        Pixels along each side of a block; the values do not depend on it.
+    items : iterable
+        pystac items, an ItemCollection, what a search gives, or dicts; STAC 1.0 and 1.1. Files on this machine (below
+        the folder of their item) or behind http, https and s3.
+    bands : sequence of str, optional
+        Role names (``"red"``), common names, asset keys or the agency's names (``"B04"``); all measured bands that
+        every item has, unless given.
+    grid : Grid, GeoBox, xarray object, optional
+        Target pixels. Without it: those of the finest band, where all items share them; or give ``bbox`` (longitude
+        and latitude, unless ``bbox_crs`` says otherwise), ``crs`` and ``resolution``.
+    chunks : "auto", int, mapping, or None
+        Pixels along ``y`` and ``x`` (and steps along ``time``) of a block. ``"auto"``: at most 64 MiB per block, on
+        the borders of the files' tiles where the pixels agree. ``None`` reads at once, on all cores.
+    engine : "terracube", "odc" or "stackstac"
+        Who reads: the others (extras, for comparison) give the same layout.
+    **options
+        ``groupby``: ``"solar_day"`` (default), ``"time"``, a property of the items, or None (each item is a step).
+        ``mosaic``: which item of a step wins: ``"first"`` (by time and id), ``"nearest-in-view"``, ``"min_cloud"``,
+        ``"max_cloud"``, or a function that orders scenes.
+        ``mask``: name of a rule of the sensor (``"clear"``, the default), a MaskRule, numbers of the classes to leave
+        out, a function from the layer's numbers to a bool array, or None.
+        ``radiometry``: ``"physical"`` (default; scale and offset resolved per item) or ``"dn"``; classes and flags
+        are never scaled.
+        ``resampling``: a method for all bands or a mapping, ``{"scl": "nearest", "*": "bilinear"}``; nearest,
+        bilinear, cubic, average or mode.
+        ``overviews``: ``"none"`` (default) or ``"auto"``.
+        ``on_error``: ``"raise"`` (default) or ``"skip"``: what cannot be read is missing, and told by
+        :func:`report`.
+        ``nodata``: the number that means nothing was seen, where files and metadata are silent or disagree; or a
+        mapping of bands to numbers.
+        ``headers``: ``"auto"`` (default) reads the headers of local files, and of remote ones where the item does not
+        say enough; ``"always"`` or ``"never"``.
+        ``signer``: who signs addresses where bytes are read.
 
     Returns
     -------
     xarray.Dataset
-        One float32 variable (time, y, x) per band; NaN where nothing clear was seen. Time is the solar day.
+        One variable (time, y, x) per band. Physical values are float32 with NaN where nothing was seen; numbers of
+        files keep their type, with ``attrs["nodata"]``, or become floats where no such number is known.
 
     Raises
     ------
-    TerraCubeError
-        Naming item, asset and field, if a scene cannot be read.
+    InputError
+        If an option is unknown or does not fit the items.
+    MetadataError
+        If CRS, nodata, radiometry or date of an item cannot be known; it names item, asset, field and the remedy.
     EmptyResultError
         If there is no item.
+    TerraCubeError
+        Why an item cannot be used, unless it is skipped.
     """
-    scenes = read_scenes(items, bands, mask=mask is not None)
-    spec = CubeSpec(tuple(bands), mask_classes(scenes, mask), groupby, radiometry)
-    return as_dataset(load_array(plan_cube(scenes, spec, grid), chunks))
+    call = prepare(items, bands=bands, grid=grid, chunks=chunks, engine=engine, **options)
+    if engine != "terracube":
+        return _by_peer(call)
+    left_out = [{"id": left.id, "reason": left.reason} for left in call.scenes.left_out]
+    remember(call.plan)
+    arrays = read_now(call.plan) if chunks is None else lazy_bands(call.plan, cut(call.plan, chunks))
+    return to_dataset(call.plan, arrays, left_out)
 
 
-def mask_classes(scenes: SceneSet, mask: str | Sequence[int] | None) -> tuple[int, ...] | None:
-    """Settle which classes are left out: the sensor's own choice for ``"clear"``, else the given ones.
-
-    The class that means nothing was seen is always left out.
-    """
-    if mask is None:
-        return None
-    masks = [sensor_of(name).mask for name in {scene.collection for scene in scenes.scenes}]
-    if isinstance(mask, str):
-        if mask != "clear":
-            raise InputError("unknown mask rule", expected="'clear', class numbers, or None", got=repr(mask))
-        return tuple(sorted({value for told in masks for value in told.masked}))
-    if not all(0 <= value < 256 for value in mask):
-        raise InputError("mask classes are numbers of a byte", expected="0..255", got=str(list(mask)))
-    return tuple(sorted({*mask, *(told.nodata for told in masks)}))
-
-
-def plan_cube(scenes: SceneSet, spec: CubeSpec, grid: Grid) -> CubePlan:
-    """Put scenes into dates, in canonical order.
-
-    Raises
-    ------
-    EmptyResultError
-        If there is no scene.
-    InputError
-        If the spec asks for something unknown, or for what the scenes were not read with.
-    """
-    if spec.groupby not in _GROUPS or spec.radiometry not in _RADIOMETRIES:
-        raise InputError(
-            "unknown groupby or radiometry",
-            expected=f"{' or '.join(_GROUPS)}; {' or '.join(_RADIOMETRIES)}",
-            got=f"{spec.groupby}; {spec.radiometry}",
-        )
+def prepare(
+    items: Iterable[Any],
+    *,
+    bands: Sequence[str] | None = None,
+    grid: GridLike | None = None,
+    chunks: Chunks = "auto",
+    engine: str = "terracube",
+    bbox: Sequence[float] | None = None,
+    bbox_crs: Any = "EPSG:4326",
+    crs: Any = None,
+    resolution: float | tuple[float, float] | None = None,
+    groupby: str | None = "solar_day",
+    mosaic: str | Order = "first",
+    mask: MaskChoice | Sequence[int] = "clear",
+    radiometry: str = "physical",
+    resampling: str | Mapping[str, str] = "nearest",
+    on_error: str = "raise",
+    overviews: str = "none",
+    nodata: float | Mapping[str, float] | None = None,
+    headers: str = "auto",
+    signer: Signer | None = None,
+) -> Call:
+    """Settle all that a load call decides, without reading a pixel; the parameters are those of :func:`load`."""
+    if engine not in ENGINES:
+        raise InputError("unknown engine", where="engine", expected=" or ".join(ENGINES), got=repr(engine))
+    if bands is not None and not isinstance(bands, str) and len(set(bands)) < len(bands):
+        raise InputError("a cube needs different bands", where="bands", got=str(list(bands))[:200])
+    views = tuple(to_items(items))
+    masked = mask if mask is None or isinstance(mask, str | MaskRule) or callable(mask) else tuple(mask)
+    layer = masked if isinstance(masked, str | MaskRule) else masked is not None
+    given = Given(nodata=nodata)
+    scenes = read_scenes(views, bands, mask=layer, on_error=on_error, headers=headers, signer=signer, given=given)
     if not scenes.scenes:
-        raise EmptyResultError(
-            "there is no scene to load", got="; ".join(f"{s.id}: {s.reason}" for s in scenes.left_out)
-        )
-    _check_scenes(scenes, spec)
-    ordered = sorted(scenes.scenes, key=lambda scene: (*scene.order, scene.collection))
-    if spec.groupby == "scene":
-        groups: list[tuple[Scene, ...]] = [(scene,) for scene in ordered]
-    else:
-        by_day = sorted(ordered, key=lambda scene: scene.solar_day)
-        groups = [tuple(day) for _, day in group_sorted(by_day, key=lambda scene: scene.solar_day)]
-    return CubePlan(spec, grid, tuple(_label(group[0], spec) for group in groups), tuple(groups))
+        told = "; ".join(f"{left.id}: {left.reason}" for left in scenes.left_out)
+        raise EmptyResultError("there is no scene to load", expected="one item or more", got=told or "none")
+    spec = CubeSpec(
+        bands=tuple(scenes.scenes[0].bands),
+        masked=masked,
+        groupby=groupby,
+        radiometry=radiometry,
+        mosaic=mosaic,
+        resampling=_methods(resampling),
+        overviews=overviews,
+        on_error=on_error,
+    )
+    target = _target(scenes, grid, {"bbox": bbox, "crs": crs, "resolution": resolution}, bbox_crs)
+    return Call(views, scenes, plan_cube(scenes, spec, target), chunks, engine)
 
 
-def _label(scene: Scene, spec: CubeSpec) -> date:
-    """Give the time of a step: the solar day of its scenes, or the moment (UTC) of its only scene."""
-    return scene.solar_day if spec.groupby == "solar_day" else scene.acquired.replace(tzinfo=None)
+def _target(scenes: SceneSet, grid: GridLike | None, place: dict[str, Any], bbox_crs: Any) -> Grid:
+    """Settle the target pixels: those that are given, or those of the items themselves."""
+    given = [name for name, value in place.items() if value is not None]
+    if grid is None:
+        return Grid.from_items(scenes, bbox_crs=bbox_crs, **place)
+    if given:
+        raise InputError("the grid says it all", where=", ".join(given), todo="give grid, or these, not both")
+    return to_grid(grid)
 
 
-def _check_scenes(scenes: SceneSet, spec: CubeSpec) -> None:
-    if not spec.bands or len(set(spec.bands)) < len(spec.bands):
-        raise InputError("a cube needs different bands", where="bands", expected="one or more", got=str(spec.bands))
-    for scene in scenes.scenes:
-        lacking = [name for name in spec.bands if name not in scene.bands]
-        if lacking or (spec.masked is not None and scene.mask is None):
-            raise InputError(
-                "a scene was read without what the cube asks for",
-                where=scene.id,
-                expected=", ".join(spec.bands) + ("" if spec.masked is None else " and the mask"),
-                got=", ".join(scene.bands) + (" and the mask" if scene.mask else " without mask"),
-            )
+def _methods(resampling: str | Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    if isinstance(resampling, str):
+        return (("*", resampling),)
+    return tuple(sorted(resampling.items()))
 
 
-def plan_digest(plan: CubePlan) -> str:
-    """Give a digest of all that decides the cube's values, for deterministic task names."""
-    scenes: list[list[Any]] = [[_scene_facts(scene, plan.spec) for scene in group] for group in plan.groups]
-    spec = [list(plan.spec.bands), plan.spec.masked and list(plan.spec.masked), plan.spec.groupby, plan.spec.radiometry]
-    return sha256_of([spec, plan.grid.as_dict(), [str(day) for day in plan.dates], scenes])
+def _by_peer(call: Call) -> xr.Dataset:
+    from terracube.cubes.engines import load_peer
+
+    return load_peer(call)
 
 
-def _scene_facts(scene: Scene, spec: CubeSpec) -> list[Any]:
-    sources = [*(scene.bands[name] for name in spec.bands), *([scene.mask] if scene.mask else [])]
-    return [scene.id, str(scene.acquired), [_source_facts(source) for source in sources]]
+_plans: OrderedDict[str, CubePlan] = OrderedDict()
+_plans_lock = Lock()
 
 
-def _source_facts(source: Source) -> list[Any]:
-    nodata = None if source.nodata is None else repr(source.nodata)  # JSON knows no NaN
-    return [source.path, source.band, source.grid.as_dict(), nodata, source.scale, source.offset]
+def remember(plan: CubePlan) -> None:
+    """Keep a plan, so that a dataset that names it can be explained and reported on."""
+    with _plans_lock:
+        _plans[plan.digest] = plan
+        _plans.move_to_end(plan.digest)
+        while len(_plans) > _REMEMBERED:
+            _plans.popitem(last=False)
+
+
+def recall(key: str) -> CubePlan | None:
+    """Give a plan that was kept, if it still is."""
+    with _plans_lock:
+        return _plans.get(key)
+
+
+def read_now(plan: CubePlan, workers: int | None = None) -> dict[str, NDArray[Any]]:
+    """Read a whole cube into memory, on all cores, each step of time straight into its place.
+
+    Nothing but the cube itself, and for each core what one file needs, is held.
+    """
+    shape = (len(plan.groups), *plan.grid.shape)
+    outs = [np.empty(shape, band.dtype) for band in plan.bands]
+    rows = max(1, _STRIP_PIXELS // plan.grid.shape.x)
+    rows = max(512, rows - rows % 512)
+    parts = [(start, min(start + rows, shape[1])) for start in range(0, shape[1], rows)]
+
+    def one(job: tuple[int, tuple[int, int]]) -> None:
+        step, (start, stop) = job
+        target = plan.grid.window(YX(start, 0), YX(stop - start, shape[2]))
+        reader = BlockReader(plan, target)
+        reader.fill_step(step, [out[step, start:stop] for out in outs], target)
+        reader.tell()
+
+    with ThreadPoolExecutor(workers or len(os.sched_getaffinity(0)), "cube") as pool:
+        for _ in pool.map(one, [(step, part) for part in parts for step in range(shape[0])]):
+            pass
+    return {band.name: out for band, out in zip(plan.bands, outs, strict=True)}
+
+
+def lazy_bands(plan: CubePlan, blocks: Blocks) -> dict[str, da.Array]:
+    """Give a lazy array (time, y, x) per band; each of its blocks is one task that reads it and nothing else."""
+    node = plan_node(plan)
+    return {band.name: _lazy_band(plan, node, number, blocks) for number, band in enumerate(plan.bands)}
+
+
+def plan_node(plan: CubePlan) -> Delayed:
+    """Make a plan a graph node of its own: it travels to each worker once, not with each block."""
+    node: Delayed = delayed(plan, name=f"plan-{plan.digest[:24]}", traverse=False)
+    return node
+
+
+def _lazy_band(plan: CubePlan, node: Delayed, number: int, blocks: Blocks) -> da.Array:
+    band = plan.bands[number]
+    lazy: da.Array = da.map_blocks(
+        _band_chunk,
+        node,
+        number,
+        blocks,
+        chunks=blocks.chunks,
+        dtype=band.dtype,
+        meta=np.empty((0, 0, 0), band.dtype),
+        name=f"{band.name}-{plan.digest[:24]}-{blocks.token}",
+    )
+    return lazy
+
+
+def _band_chunk(plan: CubePlan, number: int, blocks: Blocks, block_id: tuple[int, ...]) -> NDArray[Any]:
+    steps, window = blocks.of(block_id)
+    reader = BlockReader(plan, plan.grid.window(*window), (number,), steps=steps)
+    return reader.read()[0]
 
 
 def load_array(plan: CubePlan, block: int = DEFAULT_BLOCK) -> xr.DataArray:
-    """Give the lazy cube of a plan as one array (time, band, y, x), one task per block."""
-    times, bands = len(plan.groups), list(plan.spec.bands)
-    cube = map_plan(plan, read_block, block=block, layers=bands, name="cube", leading=(times,))
+    """Give the lazy cube of a plan as one float32 array (time, band, y, x), one task per block."""
+    remember(plan)
+    bands = list(plan.spec.bands)
+    cube = map_plan(plan, read_block, block=block, layers=bands, name="cube", leading=(len(plan.groups),))
     return cube.assign_coords(time=pd.to_datetime(list(plan.dates))).rename(layer="band")
 
 
@@ -190,21 +302,17 @@ def map_plan(
     leading : () or (times,)
         Length of the time axis, if there is one.
     """
-    if block < 1:
-        raise InputError("blocks need at least one pixel", where="chunks", expected=">= 1", got=str(block))
-    digest = plan_digest(plan)[:16]
-    # The plan is a graph node of its own: it travels to each worker once, not with each block.
-    node = delayed(plan, name=f"plan-{digest}", traverse=False)
+    block_side(block)
     sizes = (*leading, len(layers))
     lazy = da.map_blocks(
         _map_chunk,
-        node,
+        plan_node(plan),
         read,
         block,
         chunks=(*((size,) for size in sizes), *plan.grid.chunks(block)),
         dtype="float32",
         meta=np.empty((0,) * (len(sizes) + 2), "float32"),
-        name=f"{name}-{digest}-{block}",
+        name=f"{name}-{plan.digest[:16]}-{block}",
     )
     dims = (*("time" for _ in leading), "layer", "y", "x")
     return georeference(xr.DataArray(lazy, dims=dims, coords={"layer": list(layers)}, name=name), plan.grid)
@@ -218,18 +326,9 @@ def _map_chunk(
     return read(plan, plan.grid.window(start, shape))
 
 
-def georeference(array: xr.DataArray, grid: Grid) -> xr.DataArray:
-    """Give an array (..., y, x) its coordinates and CRS, as CF, rioxarray and odc-geo read them."""
-    y, x = grid.centres()
-    placed = array.assign_coords(y=("y", y), x=("x", x))
-    with_crs: xr.DataArray = placed.rio.write_crs(grid.crs).rio.write_transform(grid.transform)
-    located: xr.DataArray = with_crs.rio.write_coordinate_system()
-    return located
-
-
 def as_dataset(cube: xr.DataArray) -> xr.Dataset:
     """Split an array with a band axis into one variable per band."""
-    variables = {str(name): cube.sel(band=name, drop=True) for name in cube.band.values}
+    variables: dict[Hashable, xr.DataArray] = {str(name): cube.sel(band=name, drop=True) for name in cube.band.values}
     return xr.Dataset(variables, attrs=dict(cube.attrs))
 
 
@@ -261,7 +360,7 @@ def open_product(item: pystac.Item) -> xr.Dataset:
 
 
 def as_array(cube: xr.Dataset | xr.DataArray) -> xr.DataArray:
-    """Join the variables of a dataset (time, y, x) into one float32 array (time, band, y, x).
+    """Join the variables of a dataset (time, y, x) into one float32 array (time, band, y, x), NaN where missing.
 
     Raises
     ------
@@ -276,7 +375,14 @@ def as_array(cube: xr.Dataset | xr.DataArray) -> xr.DataArray:
     if wrong or not cube.data_vars:
         raise InputError("not a cube", where=", ".join(wrong), expected="variables with dimensions time, y, x")
     names = [str(name) for name in cube.data_vars]
-    layers = [cube[name].transpose("time", "y", "x").astype("float32") for name in names]
+    layers = [_as_float(cube[name].transpose("time", "y", "x")) for name in names]
     joined = xr.concat(layers, dim=pd.Index(names, name="band"), coords="minimal", compat="override")
     whole = joined.transpose("time", "band", "y", "x")
     return whole.chunk(time=-1, band=-1) if whole.chunks is not None else whole
+
+
+def _as_float(values: xr.DataArray) -> xr.DataArray:
+    """Give float32 values, NaN where an integer says that nothing was seen."""
+    nodata = values.attrs.get("nodata")
+    floating = values.astype("float32")
+    return floating if nodata is None or values.dtype.kind == "f" else floating.where(values != nodata)

@@ -24,7 +24,8 @@ from terracube.core.errors import InputError
 from terracube.core.validation import validated
 from terracube.cubes import CubePlan, CubeSpec, Grid, as_array, plan_cube, read_scenes
 from terracube.cubes.blocks import BlockReader
-from terracube.cubes.load import DEFAULT_BLOCK, map_plan, mask_classes
+from terracube.cubes.load import DEFAULT_BLOCK, map_plan
+from terracube.cubes.plan import mask_classes
 from terracube.cubes.storage import Layer
 from terracube.cubes.storage.layers import strips
 
@@ -226,8 +227,8 @@ def _source_bytes(plan: CubePlan) -> float:
         for source in (*scene.bands.values(), *([scene.mask] if scene.mask else [])):
             if source.grid not in ratios:
                 ratios[source.grid] = _source_pixels(source.grid, plan.grid)
-            # Of a window that is finer than the block, only the numbers that the block takes are kept.
-            total += min(ratios[source.grid], 1.0) * np.dtype(source.dtype).itemsize
+            # A window that is much finer than the block is read strip by strip and not kept.
+            total += min(ratios[source.grid], 2.0) * np.dtype(source.dtype).itemsize
     return total + _BYTES * (2 * len(ratios) + max(ratios.values()))
 
 

@@ -13,8 +13,7 @@ from terracube.core.digest import sha256_of
 from terracube.core.errors import BudgetError, EmptyResultError, InputError, LeftOut, TerraCubeError
 from terracube.core.sensors import sensor_of
 from terracube.cubes import CubePlan, Grid, Scene, SceneSet, plan_cube, read_scenes
-from terracube.cubes.blocks import CubeSpec
-from terracube.cubes.load import mask_classes
+from terracube.cubes.plan import CubeSpec, mask_classes
 from terracube.processing import Chain, ChainParameters, Estimate, get_chain
 from terracube.production.request import RunRequest
 from terracube.stac import Catalog, input_checksum, product_key, to_query

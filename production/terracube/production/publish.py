@@ -18,6 +18,7 @@ from terracube.cubes import Grid
 from terracube.cubes.preview import map_png, rgb_png, thin
 from terracube.cubes.storage import Layer, Scratch, Statistics, write_cog, write_group
 from terracube.cubes.storage.layers import strips
+from terracube.cubes.warp import pipeline
 from terracube.processing import Chain
 from terracube.production.prepare import Job
 from terracube.production.report import Picture, write_report
@@ -155,11 +156,20 @@ def _provenance(job: Job) -> Provenance:
 
 def _lineage(job: Job) -> str:
     dates, scenes = len(job.plan.groups), len(job.items)
-    masked = ", ".join(map(str, job.plan.spec.masked or ())) or "none"
+    spec = job.plan.spec
+    masked = ", ".join(map(str, spec.masked)) if isinstance(spec.masked, tuple) else str(spec.masked)
     return (
         f"{job.chain.title} of {scenes} scenes on {dates} dates. Scenes of one solar day are placed in order of time "
-        f"and id; a pixel takes the first clear one. Classes left out: {masked}. Resampling: nearest neighbour, exact."
+        "and id; a pixel takes the first clear one. "
+        f"Classes left out: {masked or 'none'}. Resampling: nearest neighbour{_operations(job)}."
     )
+
+
+def _operations(job: Job) -> str:
+    """Name the PROJ operations by which pixels were placed; none where the scenes have the CRS of the product."""
+    grids = {scene.bands[name].grid for group in job.plan.groups for scene in group for name in scene.bands}
+    told = {grid.crs: pipeline(grid, job.plan.grid) for grid in grids if grid.crs != job.plan.grid.crs}
+    return "".join(f"; from {crs[:40]} by {operation}" for crs, operation in sorted(told.items()))
 
 
 def _layer_asset(layer: Layer, found: Statistics, folder: Path, grid: Grid, sensor: Sensor) -> pystac.Asset:
