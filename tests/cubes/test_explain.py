@@ -91,3 +91,14 @@ def test_datasets_from_elsewhere(items):
         explain(cube, bands=["red"])
     with pytest.raises(InputError, match="how it was loaded"):
         report(cube.drop_attrs())
+
+
+def test_from_the_dataset_itself(items):
+    """A dataset explains itself, reports on itself, and shows grid, sources and masks as a page, safely."""
+    cube = load(items, bands=["red"])
+    assert cube.terracube.explain() == explain(cube)
+    assert cube.terracube.report() == report(cube)
+    page = cube.terracube._repr_html_()
+    assert all(word in page for word in ("EPSG:32633", "s14", "clear", "solar_day"))
+    named = cube.assign_attrs({"terracube:note": "<script>alert(1)</script>"})
+    assert "<script>" not in named.terracube._repr_html_()

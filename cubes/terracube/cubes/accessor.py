@@ -12,7 +12,9 @@ import xarray as xr
 from matplotlib.axes import Axes
 
 from terracube.core.errors import MetadataError
+from terracube.cubes.explain import Explanation, explain, report
 from terracube.cubes.grid import Grid
+from terracube.cubes.ledger import Report
 from terracube.cubes.look import SIDE, TRUE_COLOUR, Choice, look
 from terracube.cubes.plot import draw
 from terracube.cubes.storage.describe import grid_of, missing_of
@@ -39,6 +41,17 @@ class TerraCubeAccessor:
             If it has no CRS, or coordinates that are not even.
         """
         return grid_of(self._ds)
+
+    def explain(self) -> Explanation:
+        """Tell what computing the cube will read and take; see :func:`terracube.cubes.explain`."""
+        return explain(self._ds)
+
+    def report(self) -> Report:
+        """Tell what was read so far, and what is missing and why; see :func:`terracube.cubes.report`."""
+        return report(self._ds)
+
+    def _repr_html_(self) -> str:
+        return self.summary()._repr_html_()
 
     def plot(
         self,

@@ -6,8 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.colors import is_color_like, to_rgba_array
 from matplotlib.patches import Patch, Rectangle
@@ -86,7 +86,7 @@ def classes_of(attrs: Mapping[str, Any]) -> dict[int, tuple[str, Any]] | None:
         return None
     told = _words(attrs.get("flag_colors", ""))
     own = len(told) == len(values) and all(is_color_like(colour) for colour in told)
-    shades = told if own else [plt.get_cmap(_CLASSES)(n % 20) for n in range(len(values))]
+    shades = told if own else [colormaps[_CLASSES](n % 20) for n in range(len(values))]
     return {value: (name.replace("_", " "), shade) for value, name, shade in zip(values, names, shades, strict=True)}
 
 
@@ -113,7 +113,7 @@ def draw(
     ax: Axes | None = None,
 ) -> Axes:
     """Draw a look on axes, in the units of its CRS, with title, scale bar and what explains its colours."""
-    axes = ax if ax is not None else plt.subplots(figsize=(7.0, 6.0), layout="constrained")[1]
+    axes = ax if ax is not None else _new_axes()
     names = list(look.bands)
     box = look.bounds
     # More pixels than the figure shows are averaged; those of classes are picked.
@@ -126,6 +126,14 @@ def draw(
     else:
         axes.imshow(colours(look, names, *limits_of(look, names, stretch, limits)), **where)
     _dress(axes, look)
+    return axes
+
+
+def _new_axes() -> Axes:
+    # Half a second that only those who draw should pay.
+    import matplotlib.pyplot as plt
+
+    axes: Axes = plt.subplots(figsize=(7.0, 6.0), layout="constrained")[1]
     return axes
 
 

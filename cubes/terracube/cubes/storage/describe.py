@@ -14,15 +14,13 @@ from typing import Any
 import numpy as np
 import rioxarray  # noqa: F401  registers the `.rio` accessor
 import xarray as xr
-from affine import Affine
 from numpy.typing import NDArray
-from rioxarray.exceptions import RioXarrayError
 
 from terracube.core.errors import InputError, MetadataError
 from terracube.core.files import safe_name
-from terracube.cubes.crs import to_crs_text
 from terracube.cubes.grid import Grid
-from terracube.cubes.storage.attributes import GRID_MAPPING, OWN
+from terracube.cubes.gridlike import grid_like
+from terracube.cubes.storage.attributes import OWN
 from terracube.cubes.storage.chunks import Variable, unused_value
 from terracube.cubes.storage.pyramid import METHODS
 from terracube.cubes.storage.zarr import Coordinate
@@ -39,86 +37,23 @@ _UNITS = {"days": "D", "seconds": "s", "milliseconds": "ms", "microseconds": "us
 
 
 def grid_of(ds: xr.Dataset | xr.DataArray) -> Grid:
-    """Give the grid of a dataset from its CRS and its coordinates ``y`` and ``x``.
+    """Give the grid of a dataset whose rows run from north to south along ``y``, and columns east along ``x``.
 
     Raises
     ------
     MetadataError
-        If there is no CRS, no coordinates (and no transform), they are not even, or they contradict the transform.
+        If there is no CRS, no coordinates (and no transform), they are not even, they contradict the transform, or
+        rows run north.
     """
-    try:
-        crs = ds.rio.crs
-    except RioXarrayError as error:  # variables that name different grid mappings
-        raise MetadataError("the dataset has no single CRS", got=str(error)) from error
-    if crs is None:
-        raise MetadataError("the dataset has no CRS", where=GRID_MAPPING, todo='give it: ds.rio.write_crs("EPSG:...")')
     if "y" not in ds.sizes or "x" not in ds.sizes:
         raise MetadataError(
             "the dataset has no axes y and x", got=", ".join(map(str, ds.sizes)), todo="rename its axes to y and x"
         )
-    told = _told_transform(ds)
-    (a, c), (e, f) = (
-        _axis(ds, "x", None if told is None else (told.a, told.c)),
-        _axis(ds, "y", None if told is None else (told.e, told.f)),
-    )
-    return Grid.from_affine(to_crs_text(crs.to_wkt()), Affine(a, 0.0, c, 0.0, e, f), (ds.sizes["y"], ds.sizes["x"]))
-
-
-def _told_transform(ds: xr.Dataset | xr.DataArray) -> Affine | None:
-    """Give the transform that the grid mapping holds, if it does."""
-    name = ds.rio.grid_mapping
-    text = ds.coords[name].attrs.get("GeoTransform") if name in ds.coords else None
-    if text is None:
-        return None
-    try:
-        told = Affine.from_gdal(*(float(part) for part in str(text).split()))
-    except (TypeError, ValueError) as error:
-        raise MetadataError("malformed GeoTransform", where=str(name), got=repr(str(text)[:120])) from error
-    if told.b or told.d:
-        raise MetadataError("the grid is rotated", where=str(name), got=str(text), todo="warp it to a north-up grid")
-    return told
-
-
-def _axis(ds: xr.Dataset | xr.DataArray, name: str, told: tuple[float, float] | None) -> tuple[float, float]:
-    """Give pixel size and outer edge along an axis."""
-    if name not in ds.coords:
-        if told is None:
-            raise MetadataError(
-                "the dataset has no coordinates", where=name, todo="assign coordinates of pixel centres"
-            )
-        return told
-    centres = np.asarray(ds.coords[name].values, "float64")
-    if not centres.size or not np.isfinite(centres).all():
-        raise MetadataError("coordinates are not finite", where=name, got=str(centres[:3]))
-    if centres.size == 1:
-        if told is None:
-            raise MetadataError(
-                "the pixel size of a single pixel is not known",
-                where=name,
-                todo="write it: ds.rio.write_transform(...)",
-            )
-        size = told[0]
-    else:
-        size = float(centres[-1] - centres[0]) / (centres.size - 1)
-        # The transform knows more digits; a dataset that was thinned out still carries that of the whole.
-        if told is not None and math.isclose(size, told[0], rel_tol=_AGREE):
-            size = told[0]
-    off = np.abs(centres - (centres[0] + size * np.arange(centres.size)))
-    if size == 0 or float(off.max()) > abs(size) * _UNEVEN:
-        raise MetadataError("coordinates are not evenly spaced", where=name, todo="resample the dataset to a grid")
-    edge = float(centres[0]) - size / 2
-    if told is not None and size == told[0]:
-        shift = (edge - told[1]) / size
-        if abs(shift - round(shift)) > _UNEVEN:
-            raise MetadataError(
-                "coordinates contradict the transform",
-                where=name,
-                expected=f"an edge at {told[1]!r} and whole pixels from it",
-                got=repr(edge),
-                todo="ds.rio.write_transform(ds.rio.transform(recalc=True)) if the coordinates are right",
-            )
-        edge = told[1] + round(shift) * size
-    return size, edge
+    if "y" in ds.coords and ds.sizes["y"] > 1 and ds["y"].values[0] < ds["y"].values[-1]:
+        raise MetadataError(
+            "rows run north", where="y", expected="north to south", todo='ds.sortby("y", ascending=False)'
+        )
+    return grid_like(ds)
 
 
 def asked_method(name: str, resampling: str | Mapping[str, str] | None) -> str | None:
