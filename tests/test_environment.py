@@ -174,6 +174,7 @@ def undeclared(folders: list[Path], declared: set[str]) -> set[str]:
         for name, path in imported(folder)
         if name not in sys.stdlib_module_names
         and name not in ("terracube", "__future__")
+        and not (path.parent / f"{name}.py").is_file()  # run as a program, a file finds those beside it
         and not declared & {canonicalize_name(one) for one in providers.get(name, [])}
     }
 

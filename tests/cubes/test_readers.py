@@ -276,7 +276,8 @@ class TestSideCars:
                     out.write(VALUES, 1)
         before = seen(path)
         write_side_cars(path)
-        with rasterio.open(path) as dataset:  # the trap is real: GDAL alone believes them
+        # The trap is real: GDAL alone believes them, unless some other library has set it up otherwise before.
+        with rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="FALSE", GDAL_PAM_ENABLED="YES"), rasterio.open(path) as dataset:
             assert dataset.nodata == 77
         close_files()
         assert seen(path) == before

@@ -270,6 +270,7 @@ def explain(error: TerraCubeError, job: Job) -> LeftOut | None:
     for group in job.plan.groups:
         for scene in group:
             paths = [source.path for source in (*scene.bands.values(), *([scene.mask] if scene.mask else []))]
-            if error.where in paths:
+            # A reader may say which tile of the file it was.
+            if error.where.partition(", level ")[0] in paths:
                 return LeftOut(scene.id, str(error))
     return None

@@ -49,6 +49,13 @@ def write(path: Path, **options: Any) -> Path:
     return path
 
 
+class Files(list[bytes]):
+    """Contents of files, which are not printed with every example."""
+
+    def __repr__(self) -> str:
+        return f"<{len(self)} files>"
+
+
 @pytest.fixture(scope="module")
 def contents(tmp_path_factory):
     """Bytes of rasters in several packings, with overviews."""
@@ -59,7 +66,7 @@ def contents(tmp_path_factory):
         with rasterio.open(path, "r+") as dataset:
             dataset.build_overviews([2, 4], rasterio.enums.Resampling.nearest)
         found.append(path.read_bytes())
-    return found
+    return Files(found)
 
 
 def ours(path: Path) -> tuple[Any, ...] | str:
@@ -100,6 +107,7 @@ def compare(path: Path) -> None:
 
 # GDAL's messages may quote bytes of a broken file that are no text; rasterio's logging stumbles over them by itself.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
 class TestDamage:
     @settings(max_examples=150)
     @given(
