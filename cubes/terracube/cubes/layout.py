@@ -59,7 +59,7 @@ def _attributes(plan: CubePlan, left_out: list[dict[str, str]]) -> dict[str, Any
         "mask": _told(spec.masked),
         "overviews": spec.overviews,
         "left_out": left_out,
-        "pipelines": {grid.crs: pipeline(grid, plan.grid) for grid in sources if grid.crs != plan.grid.crs},
+        "pipelines": sorted({(grid.crs, pipeline(grid, plan.grid)) for grid in sources if grid.crs != plan.grid.crs}),
     }
     return {f"{PREFIX}cube": json.dumps(facts)}
 
@@ -75,9 +75,14 @@ def _band_attributes(plan: CubePlan, band: BandPlan) -> dict[str, Any]:
     if band.nodata is not None:
         told["nodata"] = np.dtype(band.dtype).type(band.nodata).item()
     if band.scaled:
-        told["units"] = "1"
         told[f"{PREFIX}radiometry"] = json.dumps(_radiometry(plan, band.name))
     return told | _meaning(plan.groups[0][0].collection, band)
+
+
+def unit_of(plan: CubePlan, band: BandPlan) -> dict[str, Any]:
+    """Give the unit of a band's physical values, where its sensor's description tells it."""
+    told = _meaning(plan.groups[0][0].collection, band)
+    return {"units": told["units"]} if "units" in told else {}
 
 
 def _meaning(collection: str, band: BandPlan) -> dict[str, Any]:
@@ -88,6 +93,8 @@ def _meaning(collection: str, band: BandPlan) -> dict[str, Any]:
     except NotFoundError:  # a collection without a description here, or an asset that it does not know
         return {}
     told: dict[str, Any] = {"long_name": layer.title}
+    if band.scaled and layer.unit is not None:
+        told["units"] = layer.unit
     if layer.name == sensor.mask.asset and sensor.mask.classes:
         told["flag_values"] = np.array(list(sensor.mask.classes), band.dtype)
         told["flag_meanings"] = " ".join(

@@ -17,7 +17,7 @@ from terracube.cubes.blocks import BlockReader
 from terracube.cubes.cut import Blocks, cut
 from terracube.cubes.doors import map_blocks, pick
 from terracube.cubes.gridlike import GridLike
-from terracube.cubes.layout import georeference
+from terracube.cubes.layout import georeference, unit_of
 from terracube.cubes.load import Chunks, plan_node, prepare, remember
 from terracube.cubes.plan import BandPlan, CubePlan
 from terracube.cubes.reducers import reduce_time as reduce_dates
@@ -80,7 +80,7 @@ def reduce_time(
         attrs = {"long_name": f"{band.name}: {how if isinstance(how, str) else f'{how[1]:g} % percentile'} over time"}
         result = _result_type(band, how)
         kept = {"nodata": np.dtype(result).type(band.fill).item()} if np.dtype(result).kind in "iu" else {}
-        variables[band.name] = _layer(done, band.name, result, blocks, plan, attrs | kept | {"units": "1"})
+        variables[band.name] = _layer(done, band.name, result, blocks, plan, attrs | kept | unit_of(plan, band))
         told = {"long_name": f"{band.name}: dates with a clear observation", "units": "1"}
         variables[f"{band.name}_count"] = _layer(done, f"{band.name}_count", "uint16", blocks, plan, told)
     return xr.Dataset(variables)

@@ -64,7 +64,7 @@ def _block(cube: NDArray[np.float32], parameters: ChainParameters) -> NDArray[np
 COMPOSITE = register(
     Chain(
         name="composite",
-        version="1.0.0",
+        version="1.1.0",
         title="Geometric-median composite",
         parameters=CompositeParameters,
         layers=_layers,

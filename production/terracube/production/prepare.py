@@ -14,6 +14,7 @@ from terracube.core.errors import BudgetError, EmptyResultError, InputError, Lef
 from terracube.core.sensors import sensor_of
 from terracube.cubes import CubePlan, Grid, Scene, SceneSet, plan_cube, read_scenes
 from terracube.cubes.plan import CubeSpec, mask_classes
+from terracube.cubes.sources import Given
 from terracube.processing import Chain, ChainParameters, Estimate, get_chain
 from terracube.production.request import RunRequest
 from terracube.stac import Catalog, input_checksum, product_key, to_query
@@ -99,7 +100,8 @@ def prepare(
     _check_bands(request.collection, parameters.bands)
     gone = {left.id for left in without}
     known = {item.id: item for item in items if item.id not in gone}
-    scenes = read_scenes(known.values(), parameters.bands, on_error="skip")
+    # A product is made of files whose checksums are in the catalogue, and of nothing else.
+    scenes = read_scenes(known.values(), parameters.bands, on_error="skip", given=Given(local=True))
     good, broken = _verified(catalog, scenes, known)
     left_out = tuple(sorted({*without, *scenes.left_out, *broken}, key=lambda left: left.id))
     if not good:

@@ -160,7 +160,7 @@ def _lineage(job: Job) -> str:
     masked = ", ".join(map(str, spec.masked)) if isinstance(spec.masked, tuple) else str(spec.masked)
     return (
         f"{job.chain.title} of {scenes} scenes on {dates} dates. Scenes of one solar day are placed in order of time "
-        "and id; a pixel takes the first clear one. "
+        "and id; a pixel of a band takes the first that is clear there and has a value. "
         f"Classes left out: {masked or 'none'}. Resampling: nearest neighbour{_operations(job)}."
     )
 
@@ -168,8 +168,8 @@ def _lineage(job: Job) -> str:
 def _operations(job: Job) -> str:
     """Name the PROJ operations by which pixels were placed; none where the scenes have the CRS of the product."""
     grids = {scene.bands[name].grid for group in job.plan.groups for scene in group for name in scene.bands}
-    told = {grid.crs: pipeline(grid, job.plan.grid) for grid in grids if grid.crs != job.plan.grid.crs}
-    return "".join(f"; from {crs[:40]} by {operation}" for crs, operation in sorted(told.items()))
+    told = {(grid.crs, pipeline(grid, job.plan.grid)) for grid in grids if grid.crs != job.plan.grid.crs}
+    return "".join(f"; from {crs[:40]} by {operation}" for crs, operation in sorted(told))
 
 
 def _layer_asset(layer: Layer, found: Statistics, folder: Path, grid: Grid, sensor: Sensor) -> pystac.Asset:

@@ -88,7 +88,7 @@ class Catalog:
         return catalog
 
     @classmethod
-    def open(cls, root: Path) -> Catalog:
+    def open(cls, root: Path | str) -> Catalog:
         """Open the catalogue in a folder.
 
         Raises
@@ -100,7 +100,7 @@ class Catalog:
         IntegrityError
             If its database is damaged; :meth:`recover` makes a new one.
         """
-        root = root.resolve()
+        root = Path(root).resolve()
         if not (root / DATABASE).is_file():
             raise NotFoundError(
                 "there is no catalogue in this folder",

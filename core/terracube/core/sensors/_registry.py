@@ -73,6 +73,7 @@ def _band(name: str, raw: Raw, *, common: str | None, kind: str) -> Band:
         scale=raw.get("scale"),
         offset=raw.get("offset"),
         nodata=raw.get("nodata"),
+        unit=raw.get("unit", "1" if kind == "measured" else None),
     )
 
 

@@ -40,6 +40,8 @@ class Band:
     """The band's own, where they are not those of the sensor."""
     nodata: float | None = None
     """The band's own, where it is not that of the sensor."""
+    unit: str | None = None
+    """Unit of the physical values, as UDUNITS writes it; ``1`` for reflectance."""
 
     @property
     def categorical(self) -> bool:

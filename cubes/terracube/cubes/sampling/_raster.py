@@ -110,6 +110,8 @@ def _from_dataset(cube: xr.Dataset) -> Raster:
             "there are no pixels to sample", expected="dimensions y, x", got=", ".join(map(str, cube.dims))
         )
     placed = cube.rename(dict(zip(found[0], ("y", "x"), strict=True))) if found[0] != ("y", "x") else cube
+    if not (placed.sizes["y"] and placed.sizes["x"]):
+        raise InputError("there are no pixels to sample", where="y, x", expected="at least one", got="none")
     grid = grid_like(placed)
     flip = placed.sizes["y"] > 1 and bool(placed["y"].values[-1] > placed["y"].values[0])
     arrays = [array for array in placed.data_vars.values() if {"y", "x"} <= set(array.dims)]
