@@ -8,7 +8,7 @@ import pytest
 import xarray as xr
 
 from terracube.core.errors import InputError, MetadataError
-from terracube.cubes import YX, load, map_blocks, read_scenes, reduce_blocks
+from terracube.cubes import YX, load, map_blocks, read_scenes, reduce_blocks, reduce_time
 
 SIDE = 300
 RNG = np.random.default_rng(3)
@@ -179,3 +179,38 @@ class TestReduce:
 
         found = map_blocks(items, grid, above, {"above": "uint8"}, broadcast=mean, chunks=100, bands=["red"])
         assert np.array_equal(found.above.values, cube.red.values[0] > mean.compute() / 1e5)
+
+
+class TestDatasets:
+    def test_names_follow_all_that_blocks_see(self, cube):
+        """Names, attributes, dates and place of a dataset are part of what its tasks are called."""
+        lazy = cube[["red", "nir"]].chunk(y=100, x=100)
+        swapped = lazy.rename(red="nir", nir="red")
+        later = lazy.assign_coords(time=lazy.time + np.timedelta64(1, "D").astype("timedelta64[ns]"))
+        noted = lazy.assign(red=lazy.red.assign_attrs(nodata=3))
+        names = {map_blocks(one, None, index, TYPES).gap.data.name for one in (lazy, swapped, later, noted)}
+        assert len(names) == 4
+        first, second = dask.compute(map_blocks(lazy, None, index, TYPES), map_blocks(swapped, None, index, TYPES))
+        assert np.array_equal(first.gap.values, -second.gap.values)
+
+    def test_results_are_placed_by_name(self, cube):
+        """A dataset that comes back with its axes in another order is turned, not taken as it lies."""
+        square = cube.isel(y=slice(0, 50), x=slice(0, 50))
+        found = map_blocks(
+            square, None, lambda b: b.red.mean("time").transpose("x", "y").to_dataset(name="m"), {"m": "float32"}
+        )
+        assert np.array_equal(found.m.values, square.red.mean("time").values, equal_nan=True)
+
+    def test_halo_wider_than_the_last_block(self, cube):
+        """Blocks smaller than the halo are joined."""
+        lazy = cube[["red"]].chunk(y=96, x=95)  # leaves two rows and two columns
+        found = map_blocks(lazy, None, smooth, {"sum": "float64"}, halo=5)
+        wanted = map_blocks(cube[["red"]], None, smooth, {"sum": "float64"}, halo=5)
+        assert np.array_equal(found["sum"].values, wanted["sum"].values)
+
+    def test_least_and_largest_keep_nodata(self, items, grid):
+        """Numbers that were never seen are not taken for values afterwards."""
+        loaded = load(items, bands=["red"], grid=grid, radiometry="dn")
+        found = reduce_time(loaded, "min")
+        assert found.red.attrs["nodata"] == 0
+        assert found.red.dtype == np.uint16

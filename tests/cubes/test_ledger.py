@@ -62,7 +62,11 @@ def test_report():
     assert "missing   b/red: broken" in str(report)
     assert "left out  c: no date" in str(report)
     assert report.as_dict()["read"] == [["a", "red"]]
-    assert make_report(["a"], [], Channel("fresh")).complete
+    assert make_report(["a"], [], Channel("fresh")).complete is None
+    assert make_report(["a"], [], None).complete is None
+    channel = Channel("good")
+    channel.tell(NOTES[:1])
+    assert make_report(["a"], [], channel).complete is True
 
 
 def test_attributes_that_are_no_ledger():

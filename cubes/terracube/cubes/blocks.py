@@ -11,28 +11,25 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from affine import Affine
 from numpy.typing import NDArray
 
-from terracube.core.errors import AssetError, BudgetError, HostileInputError, InputError, MetadataError
+from terracube.core.errors import AssetError, HostileInputError, InputError, MetadataError
 from terracube.core.sensors import MaskRule, clear_of, mask_table
-from terracube.cubes.crs import full_turn
 from terracube.cubes.dilate import dilate
 from terracube.cubes.grid import YX, Grid
 from terracube.cubes.ledger import Note
-from terracube.cubes.plan import BandPlan, CubePlan
-from terracube.cubes.readers import read_header, read_pixels
-from terracube.cubes.sources import Scene, Source, verify_header
-from terracube.cubes.warp import Placement, overview_level, place, reach, warp
+from terracube.cubes.pieces import Need, Pixels, as_numbers, need_of, read, verified
+from terracube.cubes.plan import BandPlan, Clear, CubePlan
+from terracube.cubes.sources import Scene, Source
+from terracube.cubes.warp import reach, warp
 from terracube.cubes.window import Window
 
 _UNREADABLE = (AssetError, HostileInputError, MetadataError)
 # Windows up to this many source pixels per block pixel are kept for all strips of the block; of finer sources each
 # strip reads its own part.
 _KEPT = 2.0
-_METRES_PER_TURN = 40_075_017.0
-# A window is read whole; one gigabyte of float32 is more than a block ever needs.
-_MOST = 1 << 28
+_MASK, _PERCENT = "mask", 100.0
+_Key = tuple[str, str, str]
 
 
 def read_block(plan: CubePlan, target: Grid) -> NDArray[np.float32]:
@@ -71,9 +68,9 @@ class BlockReader:
         self._plan, self._target = plan, target
         self._steps = range(len(plan.groups))[steps]
         self._bands = tuple(range(len(plan.bands)) if bands is None else bands)
-        self._kept: dict[tuple[str, str, str], tuple[NDArray[Any], float | None]] = {}
+        self._kept: dict[_Key, Pixels] = {}
         self._clears: dict[tuple[str, str], NDArray[np.bool_] | bool] | None = None
-        self._gone: set[tuple[str, str, str]] = set()
+        self._gone: set[_Key] = set()
         self._notes: set[Note] = set()
 
     def rows(self, start: int, stop: int) -> NDArray[np.float32]:
@@ -156,11 +153,11 @@ class BlockReader:
         found = self._pixels(scene, band.name, source, part, band.method)
         if found is None:
             return not first
-        values, placement, nodata = found
+        need, pixels = found
         into = out if first else np.empty_like(out)
-        values = _as_numbers(values, into.dtype)
+        values, nodata = as_numbers(pixels, into.dtype)
         scale, offset = (source.scale, source.offset) if band.scaled else (1.0, 0.0)
-        warp(values, placement, nodata=nodata, out=into, fill=band.fill, scale=scale, offset=offset)
+        warp(values, need.placement, nodata=nodata, out=into, fill=band.fill, scale=scale, offset=offset)
         if empty is not None:
             np.copyto(out, into, where=empty)
         elif clear is not True:
@@ -178,47 +175,36 @@ class BlockReader:
     def _judged(self, scene: Scene, part: Grid) -> NDArray[np.bool_] | bool:
         rule = self._plan.rules.get(scene.collection)
         if rule is None or scene.mask is None:
-            return self._reaches(next(iter(scene.bands.values())), part)
-        margin = rule.dilate_m if isinstance(rule, MaskRule) else 0.0
-        found = self._pixels(scene, "mask", scene.mask, part, "nearest", metres=margin)
+            return True
+        metres = rule.dilate_m if isinstance(rule, MaskRule) else 0.0
+        found = self._pixels(scene, _MASK, scene.mask, part, "nearest", metres=metres)
         if found is None:
             return False
-        values, placement, _ = found
-        seen = _judge(rule, values, scene.id)
-        if margin:
-            pixels = _in_pixels(margin, scene.mask.grid)
-            seen = ~dilate(~seen, pixels)
-            outer = _widened(placement.window, pixels, scene.mask.grid.shape)
-            seen = seen[placement.window.within(outer).slices]
+        need, pixels = found
+        seen = judge(rule, pixels, scene.id)
+        if any(need.margin):
+            seen = ~dilate(~seen, need.margin)[need.placement.window.within(need.window).slices]
         clear = np.empty(part.shape, "uint8")
-        warp(np.ascontiguousarray(seen).view("uint8"), placement, nodata=None, out=clear, fill=0)
+        warp(np.ascontiguousarray(seen).view("uint8"), need.placement, nodata=None, out=clear, fill=0)
         return clear.view("bool") if clear.any() else False
-
-    def _reaches(self, source: Source, part: Grid) -> bool:
-        found = reach(source.grid, part)
-        if found is None:
-            return False
-        top, bottom, left, right = found[0], found[1], found[2], found[3]
-        y, x = part.offset
-        return top < y + part.shape.y and bottom > y and left < x + part.shape.x and right > x
 
     def _pixels(
         self, scene: Scene, name: str, source: Source, part: Grid, method: str, *, metres: float = 0.0
-    ) -> tuple[NDArray[Any], Placement, float | None] | None:
+    ) -> tuple[Need, Pixels] | None:
         """Read what some rows of the block need of a source; None where it has nothing, or cannot be read."""
         key = (scene.collection, scene.id, name)
-        if key in self._gone or not self._reaches(source, part):
+        if key in self._gone or not _reaches(source, part):
             return None
+        where = f"{scene.id}/{source.asset or name}"
+        options: dict[str, Any] = {"overviews": self._plan.spec.overviews, "mask": name == _MASK, "metres": metres}
         try:
-            known = _verified(source, f"{scene.id}/{source.asset or name}")
-            level = self._level(known, part, method)
-            grid = level_grid(known, level)
-            placement = place(grid, part, method)
-            if placement is None:
+            known = verified(source, where)
+            need = need_of(known, part, method, **options)
+            if need is None:
                 return None
-            pixels = _in_pixels(metres, grid)
-            wanted = _widened(placement.window, pixels, grid.shape)
-            values, nodata = self._window(scene, name, known, level, wanted, self._outer(grid, part, method, pixels))
+            pixels = self._window(
+                key, need, where, None if self._is_whole(part) else self._outer(known, method, options)
+            )
         except _UNREADABLE as error:
             if self._plan.spec.on_error == "raise":
                 raise
@@ -226,73 +212,48 @@ class BlockReader:
             self._notes.add(Note(scene.id, source.asset or name, str(error)))
             return None
         self._notes.add(Note(scene.id, source.asset or name))
-        return values, placement, nodata
+        return need, pixels
 
-    def _level(self, source: Source, part: Grid, method: str) -> int:
-        """Choose the overview: never for classes, whose overviews may have been made by averaging."""
-        if self._plan.spec.overviews == "none" or source.classes or method == "mode" or not source.overviews:
-            return 0
-        return overview_level(source.grid, part, source.overviews)
-
-    def _window(
-        self, scene: Scene, name: str, source: Source, level: int, wanted: Window, outer: Window | None
-    ) -> tuple[NDArray[Any], float | None]:
+    def _window(self, key: _Key, need: Need, where: str, outer: Window | None) -> Pixels:
         """Read a window, or cut it from what is kept of the source for all strips of the block."""
+        told: set[str] = set()
+        skip = self._plan.spec.on_error == "skip"
         if outer is None:
-            return self._read(scene, name, source, level, wanted)
-        key = (scene.collection, scene.id, name)
-        if key not in self._kept:
-            self._kept[key] = self._read(scene, name, source, level, outer)
-        values, nodata = self._kept[key]
-        return values[wanted.within(outer).slices], nodata
+            pixels = read(need, need.window, where=where, skip=skip, told=told)
+        else:
+            if key not in self._kept:
+                self._kept[key] = read(need, outer, where=where, skip=skip, told=told)
+            pixels = self._kept[key].cut(need.window, outer)
+        self._notes.update(Note(key[1], need.source.asset or key[2], reason) for reason in told)
+        return pixels
 
-    def _outer(self, grid: Grid, part: Grid, method: str, pixels: int) -> Window | None:
-        """Give the window of the whole block, where the block is read in strips and the source is not much finer."""
-        if part.shape == self._target.shape:
-            return None
-        whole = place(grid, self._target, method)
+    def _is_whole(self, part: Grid) -> bool:
+        return part.shape == self._target.shape
+
+    def _outer(self, source: Source, method: str, options: dict[str, Any]) -> Window | None:
+        """Give the window of the whole block, to be kept for all strips, if the source is not much finer."""
+        whole = need_of(source, self._target, method, **options)
         if whole is None:
             return None
-        outer = _widened(whole.window, pixels, grid.shape)
-        return outer if outer.height * outer.width <= _KEPT * self._target.shape.y * self._target.shape.x else None
-
-    def _read(
-        self, scene: Scene, name: str, source: Source, level: int, window: Window
-    ) -> tuple[NDArray[Any], float | None]:
-        """Read a window; with ``skip`` its undecodable tiles are missing, and told."""
-        if window.height * window.width > _MOST:
-            raise BudgetError(
-                "a block spans too many pixels of a scene",
-                where=f"{scene.id}/{source.asset or name}",
-                expected=f"at most {_MOST:,}",
-                got=f"{window.height:,} x {window.width:,}",
-                todo="choose smaller blocks or a finer resolution, or overviews='auto'",
-            )
-        if self._plan.spec.on_error == "raise":
-            return read_pixels(source.location, source.band, window, level=level), source.nodata
-        bad: list[str] = []
-        missing = source.nodata
-        if missing is None:
-            missing = math.nan if np.dtype(source.dtype).kind == "f" else 0.0
-        values = read_pixels(source.location, source.band, window, level=level, on_bad=bad.append, missing=missing)
-        self._notes.update(Note(scene.id, source.asset or name, reason) for reason in bad)
-        if not bad or source.nodata is not None or np.dtype(source.dtype).kind == "f":
-            return values, source.nodata
-        # No number of this file means missing: what differs between two fillings is what could not be decoded.
-        other = read_pixels(source.location, source.band, window, level=level, on_bad=bad.append, missing=1.0)
-        return np.where(values == other, values.astype("float64"), np.nan), None
+        window = whole.window
+        return window if window.height * window.width <= _KEPT * self._target.shape.y * self._target.shape.x else None
 
 
-def _as_numbers(values: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
-    """Give numbers in a type that can be resampled into another; what is infinite is no value."""
-    if values.dtype.kind == "f":
-        return np.where(np.isinf(values), values.dtype.type(np.nan), values) if np.isinf(values).any() else values
-    if dtype.kind in "iu":
-        return values.astype(dtype, copy=False)
-    return values.astype("float64") if values.dtype.itemsize > 4 else values
+def _reaches(source: Source, part: Grid) -> bool:
+    found = reach(source.grid, part)
+    if found is None:
+        return False
+    top, bottom, left, right = found
+    y, x = part.offset
+    return top < y + part.shape.y and bottom > y and left < x + part.shape.x and right > x
 
 
-def _judge(rule: Any, values: NDArray[Any], where: str) -> NDArray[np.bool_]:
+def judge(rule: MaskRule | Clear, pixels: Pixels, where: str) -> NDArray[np.bool_]:
+    """Tell which pixels of a mask layer are clear: never what is missing or could not be decoded.
+
+    A probability of 0 is a value, whatever number the file declares as nodata: providers declare 0 there.
+    """
+    values, nodata = pixels.values, pixels.nodata
     if not isinstance(rule, MaskRule):
         seen = rule(values)
     elif values.dtype == np.uint8:
@@ -306,41 +267,12 @@ def _judge(rule: Any, values: NDArray[Any], where: str) -> NDArray[np.bool_]:
             expected=f"bool array of shape {values.shape}",
             got=f"{getattr(seen, 'dtype', type(seen).__name__)} {getattr(seen, 'shape', '')}",
         )
-    return seen
+    probability = isinstance(rule, MaskRule) and rule.threshold is not None
+    if nodata is not None and not (probability and 0 <= nodata <= _PERCENT):
+        seen = seen & (values != nodata)
+    return seen if pixels.bad is None else seen & ~pixels.bad
 
 
 def _is_fill(values: NDArray[Any], band: BandPlan) -> NDArray[np.bool_]:
     found: NDArray[np.bool_] = np.isnan(values) if math.isnan(band.fill) else values == band.missing
     return found
-
-
-def _verified(source: Source, where: str) -> Source:
-    """Compare a source that was taken from metadata with its header, which is read once per process."""
-    if source.known:
-        return source
-    return verify_header(source, read_header(source.location, where=where))
-
-
-def _in_pixels(metres: float, grid: Grid) -> int:
-    """Give a distance in pixels of a grid, rounded up; a degree has 111 km or less."""
-    turn = full_turn(grid.crs)
-    unit = _METRES_PER_TURN / turn if turn else 1.0
-    return math.ceil(metres / (min(abs(grid.resolution.y), grid.resolution.x) * unit)) if metres else 0
-
-
-def _widened(window: Window, pixels: int, shape: tuple[int, int]) -> Window:
-    if not pixels:
-        return window
-    top, left = max(0, window.row - pixels), max(0, window.col - pixels)
-    bottom, right = min(shape[0], window.stop[0] + pixels), min(shape[1], window.stop[1] + pixels)
-    return Window(top, left, bottom - top, right - left)
-
-
-def level_grid(source: Source, level: int) -> Grid:
-    """Give the grid of an overview: the same outer edges, the true ratio of sizes."""
-    if level == 0:
-        return source.grid
-    height, width = source.overviews[level - 1]
-    full = source.grid.shape
-    wider = Affine.scale(full.x / width, full.y / height)
-    return Grid.from_affine(source.grid.crs, source.grid.transform @ wider, (height, width))

@@ -69,6 +69,18 @@ def full_turn(crs: str) -> float | None:
 
 
 @lru_cache(maxsize=64)
+def metres_per_unit(crs: str) -> float:
+    """Give the length of one unit of a projected CRS.
+
+    Examples
+    --------
+    >>> metres_per_unit("EPSG:32633"), round(metres_per_unit("EPSG:2263"), 6)
+    (1.0, 0.304801)
+    """
+    return float(CRS.from_user_input(crs).axis_info[0].unit_conversion_factor)
+
+
+@lru_cache(maxsize=64)
 def _transformer(source: str, target: str) -> Transformer:
     return Transformer.from_crs(source, target, always_xy=True)
 

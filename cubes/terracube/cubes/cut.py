@@ -57,8 +57,8 @@ def cut(plan: CubePlan, chunks: str | int | Mapping[str, int] | None) -> Blocks:
         If a size is no positive number, or a dimension is unknown.
     """
     shape, steps = plan.grid.shape, len(plan.groups)
-    if isinstance(chunks, int):
-        chunks = {"y": block_side(chunks), "x": chunks}
+    if isinstance(chunks, int | np.integer):
+        chunks = {"y": block_side(chunks), "x": int(chunks)}
     if isinstance(chunks, Mapping):
         unknown = sorted(set(chunks) - {"time", "y", "x"})
         if unknown:

@@ -9,40 +9,42 @@ from numba import njit
 from numpy.typing import NDArray
 
 
-def dilate(mask: NDArray[np.bool_], radius: int) -> NDArray[np.bool_]:
-    """Grow the true pixels of a mask by a disk.
+def dilate(mask: NDArray[np.bool_], reach: tuple[int, int]) -> NDArray[np.bool_]:
+    """Grow the true pixels of a mask by an ellipse.
 
     Parameters
     ----------
     mask : bool array (y, x)
-    radius : int
-        In pixels; a pixel is taken whose centre lies within this distance of a true one.
+    reach : (int, int)
+        Half axes in pixels along y and x; a pixel is taken whose centre lies in the ellipse around a true one.
 
     Returns
     -------
     bool array (y, x)
-        New, unless the radius is 0.
+        New, unless there is nothing to grow by.
 
     Examples
     --------
-    >>> grown = dilate(np.eye(5, dtype=bool) & (np.arange(5) == 2), 1)
+    >>> grown = dilate(np.eye(5, dtype=bool) & (np.arange(5) == 2), (1, 1))
     >>> grown.astype(int).tolist()[1:4]
     [[0, 0, 1, 0, 0], [0, 1, 1, 1, 0], [0, 0, 1, 0, 0]]
     """
-    if radius < 1:
+    down, across = reach
+    if not (down or across):
         return mask
-    rows = np.arange(-radius, radius + 1)
-    reach = np.floor(np.sqrt(radius * radius - rows * rows)).astype("int64")
+    rows = np.arange(-down, down + 1)
+    share = np.sqrt(1.0 - np.square(rows / max(down, 1)))
+    widths = np.floor(across * share + 1e-9).astype("int64")
     grown = np.zeros(mask.shape, "bool")
-    _dilate(np.ascontiguousarray(mask), reach, grown)
+    _dilate(np.ascontiguousarray(mask), widths, grown)
     return grown
 
 
 @njit(nogil=True)
-def _dilate(mask: Any, reach: Any, grown: Any) -> None:
-    """Set, for each run of true pixels in a row, the run it makes in each row of the disk."""
+def _dilate(mask: Any, widths: Any, grown: Any) -> None:
+    """Set, for each run of true pixels in a row, the run it makes in each row of the ellipse."""
     height, width = mask.shape
-    radius = reach.size // 2
+    down = widths.size // 2
     for y in range(height):
         x = 0
         while x < width:
@@ -52,7 +54,7 @@ def _dilate(mask: Any, reach: Any, grown: Any) -> None:
             start = x
             while x < width and mask[y, x]:
                 x += 1
-            for step in range(reach.size):
-                row = y + step - radius
+            for step in range(widths.size):
+                row = y + step - down
                 if 0 <= row < height:
-                    grown[row, max(0, start - reach[step]) : min(width, x + reach[step])] = True
+                    grown[row, max(0, start - widths[step]) : min(width, x + widths[step])] = True

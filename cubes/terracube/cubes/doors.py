@@ -8,7 +8,7 @@ own chunks. What one block cannot know -- a threshold of the whole scene, a refe
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import dask.array as da
@@ -23,7 +23,7 @@ from terracube.cubes.blocks import BlockReader
 from terracube.cubes.cut import Blocks, block_side, cut
 from terracube.cubes.grid import YX, Grid
 from terracube.cubes.gridlike import GridLike, to_grid
-from terracube.cubes.layout import georeference
+from terracube.cubes.layout import attributes_of, georeference
 from terracube.cubes.load import Chunks, plan_node, prepare, remember
 from terracube.cubes.plan import CubePlan
 from terracube.cubes.storage.layers import TILE
@@ -45,6 +45,8 @@ class _Feed:
     facts: tuple[tuple[str, dict[str, Any]], ...] = ()
     """Name and attributes of each variable of a dataset; empty for a plan."""
     times: Any = None
+    attrs: dict[str, Any] = field(default_factory=dict)
+    """What a result says of its origin."""
 
     def dataset(self, given: tuple[Any, ...], area: Grid) -> xr.Dataset:
         """Make the dataset of one block, in memory, from what its task was handed."""
@@ -111,8 +113,8 @@ def map_blocks(
         If a halo is asked for and a variable of whole numbers has no nodata to fill it with.
     """
     types = _types(template)
-    if halo < 0:
-        raise InputError("the halo is negative", where="halo", expected=">= 0", got=str(halo))
+    if isinstance(halo, bool) or not isinstance(halo, int) or halo < 0:
+        raise InputError("the halo is no number of pixels", where="halo", expected="0, 1, 2, ...", got=repr(halo))
     feed = _feed(source, grid, chunks, options, halo=halo)
     name = f"map-{feed.token}-{tokenize(fn, halo, types, feed.blocks)[:16]}"
     # What is lazy is named by its own key, and everything else by its content.
@@ -139,7 +141,7 @@ def map_blocks(
         key: georeference(xr.DataArray(lazy, dims=("y", "x")), feed.grid).assign_attrs(attrs.get(key, {}))
         for key, lazy in arrays.items()
     }
-    return xr.Dataset(placed)
+    return xr.Dataset(placed, attrs=feed.attrs)
 
 
 def reduce_blocks(
@@ -181,10 +183,18 @@ def reduce_blocks(
 
 
 def _types(template: Template) -> tuple[tuple[str, str], ...]:
-    if isinstance(template, xr.Dataset):
-        found = {str(name): values.dtype for name, values in template.data_vars.items()}
-    else:
-        found = {str(name): np.dtype(dtype) for name, dtype in template.items()}
+    try:
+        if isinstance(template, xr.Dataset):
+            found = {str(name): values.dtype for name, values in template.data_vars.items()}
+        else:
+            found = {str(name): np.dtype(dtype) for name, dtype in template.items()}
+    except (AttributeError, TypeError) as error:
+        raise InputError(
+            "the template is no mapping of names to types",
+            where="template",
+            expected='like {"ndvi": "float32"}',
+            got=repr(template)[:80],
+        ) from error
     if not found:
         raise InputError("the template names nothing", where="template", expected="names and types of what comes out")
     return tuple((name, dtype.name) for name, dtype in found.items())
@@ -206,12 +216,15 @@ def _feed(
             raise InputError("a dataset has its pixels already", where=told, todo="leave these out")
         return _of_dataset(source, chunks, halo=halo, tile=tile)
     call = prepare(source, grid=grid, chunks=chunks, **options)
+    if call.engine != "terracube":
+        raise InputError("blocks are read by our own engine alone", where="engine", got=repr(call.engine))
     remember(call.plan)
     blocks = cut(call.plan, chunks)
     if tile:
         blocks = _on_tiles(blocks, call.plan.grid, tile)
     whole = Blocks((len(call.plan.groups),), blocks.y, blocks.x)
-    return _Feed(call.plan.grid, whole, call.plan.digest[:24], (plan_node(call.plan),))
+    attrs = attributes_of(call.plan, call.left_out)
+    return _Feed(call.plan.grid, whole, call.plan.digest[:24], (plan_node(call.plan),), attrs=attrs)
 
 
 def _of_dataset(source: xr.Dataset, chunks: Chunks, *, halo: int, tile: int) -> _Feed:
@@ -234,10 +247,11 @@ def _of_dataset(source: xr.Dataset, chunks: Chunks, *, halo: int, tile: int) -> 
         blocks = _regular(blocks, grid, {str(name): int(size) for name, size in given.items()})
     if tile:
         blocks = _on_tiles(blocks, grid, tile)
+    blocks = Blocks(blocks.time, _at_least(blocks.y, halo), _at_least(blocks.x, halo))
     arrays = tuple(_chunked(values, blocks, halo) for values in lazy.data_vars.values())
     facts = tuple((str(name), dict(values.attrs)) for name, values in source.data_vars.items())
-    token = tokenize([array.name for array in arrays])[:24]
     times = source["time"].values if "time" in source.coords else None
+    token = tokenize([array.name for array in arrays], facts, times, grid.as_dict(), blocks)[:24]
     return _Feed(grid, blocks, token, arrays, facts, times)
 
 
@@ -268,6 +282,17 @@ def _tiled(size: int, offset: int, side: int, tile: int) -> tuple[int, ...]:
     step = max(tile, side - side % tile)
     first = min(size, -offset % step)
     return (*([first] if first else []), *(min(step, size - at) for at in range(first, size, step)))
+
+
+def _at_least(sizes: tuple[int, ...], halo: int) -> tuple[int, ...]:
+    """Join blocks that are smaller than the halo, which is cut from the next block alone."""
+    joined: list[int] = []
+    for size in sizes:
+        if joined and min(joined[-1], size) < halo:
+            joined[-1] += size
+        else:
+            joined.append(size)
+    return tuple(joined)
 
 
 def _chunked(values: xr.DataArray, blocks: Blocks, halo: int) -> da.Array:
@@ -344,8 +369,9 @@ def _trimmed(found: Any, name: str, dtype: str, area: Grid, halo: int) -> NDArra
     """Take one result, check it, and cut the halo off if it is there."""
     inner = (area.shape.y - 2 * halo, area.shape.x - 2 * halo)
     try:
-        values = np.asarray(found[name])
-    except (KeyError, TypeError, IndexError) as error:
+        given = found[name]
+        values = np.asarray(given.transpose("y", "x") if isinstance(given, xr.DataArray) else given)
+    except (KeyError, TypeError, IndexError, ValueError) as error:
         raise InputError(
             "the function does not give what the template names", where=name, got=type(found).__name__
         ) from error

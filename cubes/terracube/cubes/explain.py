@@ -12,16 +12,16 @@ import numpy as np
 import xarray as xr
 
 from terracube.core.errors import AssetError, HostileInputError, InputError, MetadataError
-from terracube.cubes.blocks import level_grid
 from terracube.cubes.cut import Blocks, cut
 from terracube.cubes.grid import Grid
 from terracube.cubes.layout import cube_facts
-from terracube.cubes.ledger import Channel, Report, make_report, parse_left_out
+from terracube.cubes.ledger import Report, make_report, parse_left_out
 from terracube.cubes.load import prepare, recall
+from terracube.cubes.pieces import level_grid, level_of
 from terracube.cubes.plan import CubePlan
 from terracube.cubes.readers import read_header
 from terracube.cubes.sources import Scene, Source, verify_header
-from terracube.cubes.warp import overview_level, place, reach
+from terracube.cubes.warp import place, reach
 from terracube.cubes.window import Window
 
 
@@ -127,8 +127,11 @@ def explain(items: Iterable[Any] | xr.Dataset, **options: Any) -> Explanation:
         if options:
             raise InputError("a loaded dataset has its options already", got=", ".join(sorted(options)))
         plan, sizes = _plan_of(items), items.chunks
+        _check_whole(plan, items)
         blocks = Blocks(*(tuple(sizes[name]) for name in ("time", "y", "x"))) if sizes else _whole(plan)
-        return _explain(plan, blocks, "terracube", tuple(cube_facts(items)["left_out"]), lazy=bool(sizes))
+        return _explain(
+            plan, blocks, cube_facts(items)["engine"], tuple(cube_facts(items)["left_out"]), lazy=bool(sizes)
+        )
     call = prepare(items, **options)
     blocks = _whole(call.plan) if call.chunks is None else cut(call.plan, call.chunks)
     left_out = tuple({"id": left.id, "reason": left.reason} for left in call.scenes.left_out)
@@ -148,9 +151,8 @@ def report(cube: xr.Dataset) -> Report:
     """
     facts = cube_facts(cube)
     plan = recall(facts["key"])
-    channel = Channel(facts["key"]) if plan is None else plan.channel
     asked = [str(item) for step in facts["items"] for item in step]
-    return make_report(asked, parse_left_out(facts["left_out"]), channel)
+    return make_report(asked, parse_left_out(facts["left_out"]), None if plan is None else plan.channel)
 
 
 def _plan_of(cube: xr.Dataset) -> CubePlan:
@@ -158,6 +160,16 @@ def _plan_of(cube: xr.Dataset) -> CubePlan:
     if plan is None:
         raise InputError("this dataset was not loaded in this process", todo="explain the items with the same options")
     return plan
+
+
+def _check_whole(plan: CubePlan, cube: xr.Dataset) -> None:
+    wanted = {"time": len(plan.groups), "y": plan.grid.shape.y, "x": plan.grid.shape.x}
+    found = {str(name): size for name, size in cube.sizes.items()}
+    if found != wanted or set(map(str, cube.data_vars)) != set(plan.spec.bands):
+        raise InputError(
+            "this dataset is not the cube that was loaded", expected=str(wanted), got=str(found),
+            todo="explain the items with the same options and the grid of this part",
+        )  # fmt: skip
 
 
 def _whole(plan: CubePlan) -> Blocks:
@@ -177,7 +189,7 @@ def _explain(
         blocks=blocks.count,
         tasks=blocks.count * len(plan.bands) + 1 if lazy else 0,
         block_shape=(largest[0], largest[1], largest[2]),
-        memory_per_block=_memory(plan, blocks),
+        memory_per_block=_memory(plan, blocks, together=not lazy),
         bytes=sum(source.bytes for source in sources),
         decoders=dict(Counter(source.decoder for source in sources)),
         levels=dict(Counter(source.level for source in sources)),
@@ -198,7 +210,7 @@ def _sources(plan: CubePlan) -> Iterator[SourcePlan]:
     for scene in (scene for group in plan.groups for scene in group):
         for name, source, method in _layers(plan, scene):
             known = _known(source, f"{scene.id}/{name}")
-            level = level_of(plan, known, plan.grid, method)
+            level = level_of(known, plan.grid, method, overviews=plan.spec.overviews, mask=name == "mask")
             grid = level_grid(known, level)
             if (grid, method) not in windows:
                 windows[grid, method] = _window(grid, plan.grid, method)
@@ -220,13 +232,6 @@ def _known(source: Source, where: str) -> Source:
         return source
 
 
-def level_of(plan: CubePlan, source: Source, target: Grid, method: str) -> int:
-    """Choose the overview of a source: never for classes, whose overviews may have been made by averaging."""
-    if plan.spec.overviews == "none" or source.classes or method == "mode" or not source.overviews:
-        return 0
-    return overview_level(source.grid, target, source.overviews)
-
-
 def _window(grid: Grid, target: Grid, method: str) -> Window | None:
     if reach(grid, target) is None:
         return None
@@ -242,10 +247,14 @@ def _tile_bytes(source: Source, window: Window) -> int:
     return rows * cols * height * width * np.dtype(source.dtype).itemsize
 
 
-def _memory(plan: CubePlan, blocks: Blocks) -> int:
-    """Give the bytes of a block's result, and of the largest source windows and tiles it needs beside."""
+def _memory(plan: CubePlan, blocks: Blocks, *, together: bool) -> int:
+    """Give the bytes of a block's result, and of the largest source windows and tiles it needs beside.
+
+    A lazy block is one of one band; what is read at once is the whole cube.
+    """
     steps, rows, cols = (max(sizes) for sizes in blocks.chunks)
-    result = steps * rows * cols * max(np.dtype(band.dtype).itemsize for band in plan.bands)
+    sizes = [np.dtype(band.dtype).itemsize for band in plan.bands]
+    result = steps * rows * cols * (sum(sizes) if together else max(sizes))
     beside = 0
     for scene in (scene for group in plan.groups for scene in group):
         for _, source, _ in _layers(plan, scene):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -36,23 +37,27 @@ def to_dataset(plan: CubePlan, arrays: Mapping[str, Any], left_out: list[dict[st
     coords["time"] = xr.DataArray(pd.to_datetime(list(plan.dates)).to_numpy("datetime64[ns]"), dims="time")
     coords["time"].attrs["standard_name"] = "time"
     if plan.spec.groupby not in (None, "scene", "time", "solar_day"):
-        values = [group[0].properties[str(plan.spec.groupby)] for group in plan.groups]
-        coords[str(plan.spec.groupby)] = xr.DataArray(values, dims="time")
+        name = str(plan.spec.groupby)
+        values = [group[0].properties[name] for group in plan.groups]
+        # Names with a colon, as most properties have, are no names of variables in a store.
+        coords[re.sub(r"\W", "_", name)] = xr.DataArray(values, dims="time", attrs={"long_name": name})
     variables = {
         band.name: xr.Variable(("time", "y", "x"), arrays[band.name], _band_attributes(plan, band))
         for band in plan.bands
     }
-    cube = xr.Dataset(variables, coords, attrs=_attributes(plan, left_out))
+    cube = xr.Dataset(variables, coords, attrs=attributes_of(plan, left_out))
     for variable in cube.data_vars.values():
         variable.encoding["grid_mapping"] = "spatial_ref"
     return cube
 
 
-def _attributes(plan: CubePlan, left_out: list[dict[str, str]]) -> dict[str, Any]:
+def attributes_of(plan: CubePlan, left_out: list[dict[str, str]], *, engine: str = "terracube") -> dict[str, Any]:
+    """Give the attribute that tells what a dataset is made of, as JSON text."""
     spec = plan.spec
     sources = {source.grid for group in plan.groups for scene in group for source in scene.bands.values()}
     facts: dict[str, Any] = {
         "key": plan.digest,
+        "engine": engine,
         "items": [[scene.id for scene in group] for group in plan.groups],
         "groupby": spec.groupby,
         "mosaic": spec.mosaic if isinstance(spec.mosaic, str) else "function",

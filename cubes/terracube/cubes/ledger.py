@@ -130,9 +130,11 @@ class Report:
     """Item and asset of everything of which pixels were read."""
 
     @property
-    def complete(self) -> bool:
-        """Whether nothing is missing that should be there."""
-        return not self.left_out and not self.failed
+    def complete(self) -> bool | None:
+        """Whether nothing is missing that should be there; ``None`` where nothing was read that this process knows."""
+        if self.left_out or self.failed:
+            return False
+        return True if self.read else None
 
     def as_dict(self) -> dict[str, object]:
         """Give plain JSON values."""
@@ -144,15 +146,16 @@ class Report:
         }
 
     def __str__(self) -> str:
-        lines = [f"{len(self.asked)} items, {len(self.read)} assets read"]
+        told = f"{len(self.asked)} items, {len(self.read)} assets read"
+        lines = [told if self.read or self.failed else f"{len(self.asked)} items; nothing read yet by this process"]
         lines += [f"left out  {note.item}: {note.reason}" for note in self.left_out]
         lines += [f"missing   {note.item}/{note.asset}: {note.reason}" for note in self.failed]
         return "\n".join(lines)
 
 
-def make_report(asked: Iterable[str], left_out: Iterable[Note], channel: Channel) -> Report:
-    """Put together what is known of a cube now."""
-    notes = channel.gather()
+def make_report(asked: Iterable[str], left_out: Iterable[Note], channel: Channel | None) -> Report:
+    """Put together what is known of a cube now; without a channel, that is what its attributes say."""
+    notes = () if channel is None else channel.gather()
     failed = tuple(note for note in notes if note.reason)
     read = tuple((note.item, note.asset) for note in notes if not note.reason)
     return Report(tuple(asked), tuple(left_out), failed, read)

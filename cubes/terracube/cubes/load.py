@@ -7,6 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from threading import Lock
 from typing import Any
 
@@ -46,6 +47,11 @@ class Call:
     plan: CubePlan
     chunks: Chunks
     engine: str
+
+    @property
+    def left_out(self) -> list[dict[str, str]]:
+        """Items that could not be used, and why."""
+        return [{"id": left.id, "reason": left.reason} for left in self.scenes.left_out]
 
 
 def load(
@@ -94,6 +100,9 @@ def load(
         mapping of bands to numbers.
         ``headers``: ``"auto"`` (default) reads the headers of local files, and of remote ones where the item does not
         say enough; ``"always"`` or ``"never"``.
+        ``interval``: what to take of an item that has no datetime, but a start and an end: ``"refuse"`` (default),
+        ``"start"`` or ``"middle"``.
+        ``roots``: folders of this machine in which items may name files by absolute paths.
         ``signer``: who signs addresses where bytes are read.
 
     Returns
@@ -116,10 +125,9 @@ def load(
     call = prepare(items, bands=bands, grid=grid, chunks=chunks, engine=engine, **options)
     if engine != "terracube":
         return _by_peer(call)
-    left_out = [{"id": left.id, "reason": left.reason} for left in call.scenes.left_out]
     remember(call.plan)
     arrays = read_now(call.plan) if chunks is None else lazy_bands(call.plan, cut(call.plan, chunks))
-    return to_dataset(call.plan, arrays, left_out)
+    return to_dataset(call.plan, arrays, call.left_out)
 
 
 def prepare(
@@ -142,17 +150,21 @@ def prepare(
     overviews: str = "none",
     nodata: float | Mapping[str, float] | None = None,
     headers: str = "auto",
+    interval: str = "refuse",
+    roots: Sequence[str | os.PathLike[str]] = (),
     signer: Signer | None = None,
 ) -> Call:
     """Settle all that a load call decides, without reading a pixel; the parameters are those of :func:`load`."""
     if engine not in ENGINES:
         raise InputError("unknown engine", where="engine", expected=" or ".join(ENGINES), got=repr(engine))
-    if bands is not None and not isinstance(bands, str) and len(set(bands)) < len(bands):
+    masked = tuple(mask) if isinstance(mask, Sequence | set | np.ndarray) and not isinstance(mask, str) else mask
+    _check_kinds(bands=bands, resampling=resampling, nodata=nodata, signer=signer, mask=masked)
+    _check_size(resolution)
+    if bands is not None and len(set(bands)) < len(bands):
         raise InputError("a cube needs different bands", where="bands", got=str(list(bands))[:200])
     views = tuple(to_items(items))
-    masked = mask if mask is None or isinstance(mask, str | MaskRule) or callable(mask) else tuple(mask)
     layer = masked if isinstance(masked, str | MaskRule) else masked is not None
-    given = Given(nodata=nodata)
+    given = Given(nodata=nodata, interval=interval, roots=tuple(Path(root) for root in roots))
     scenes = read_scenes(views, bands, mask=layer, on_error=on_error, headers=headers, signer=signer, given=given)
     if not scenes.scenes:
         told = "; ".join(f"{left.id}: {left.reason}" for left in scenes.left_out)
@@ -179,6 +191,41 @@ def _target(scenes: SceneSet, grid: GridLike | None, place: dict[str, Any], bbox
     if given:
         raise InputError("the grid says it all", where=", ".join(given), todo="give grid, or these, not both")
     return to_grid(grid)
+
+
+def _check_size(resolution: Any) -> None:
+    sizes = (resolution,) if np.isscalar(resolution) or resolution is None else tuple(resolution)
+    if len(sizes) > 2 or any(isinstance(size, str | bool) for size in sizes):
+        raise InputError(
+            "the resolution is no size of a pixel",
+            where="resolution",
+            expected="a number, or (y, x)",
+            got=repr(resolution),
+        )
+
+
+def _check_kinds(*, bands: Any, resampling: Any, nodata: Any, signer: Any, mask: Any) -> None:
+    """Refuse what is of another kind than the option takes, before it fails somewhere inside."""
+    mapping = nodata if isinstance(nodata, Mapping) else {"*": nodata}
+    number = all(isinstance(v, int | float) and not isinstance(v, bool) for v in mapping.values() if v is not None)
+    named = bands is None or (isinstance(bands, Sequence) and not isinstance(bands, str))
+    right = {
+        "bands": (named and all(isinstance(name, str) for name in bands or ()), bands, "a list of names"),
+        "resampling": (isinstance(resampling, str | Mapping), resampling, "a method, or a mapping of bands to methods"),
+        "nodata": (number, nodata, "a number, or a mapping of bands to numbers"),
+        "signer": (signer is None or isinstance(signer, Signer), type(signer).__name__, "an object that signs"),
+        "mask": (
+            mask is None or isinstance(mask, str | tuple | MaskRule) or callable(mask),
+            mask,
+            "a rule's name, a MaskRule, class numbers, a function, or None",
+        ),
+    }
+    for name, (good, got, expected) in right.items():
+        if not good:
+            raise InputError(f"{name} is of the wrong kind", where=name, expected=expected, got=repr(got)[:80])
+    unknown = sorted(set(mapping) - {"*", *(bands or mapping)})
+    if unknown:
+        raise InputError("nodata is told for a band that is not loaded", where="nodata", got=", ".join(unknown))
 
 
 def _methods(resampling: str | Mapping[str, str]) -> tuple[tuple[str, str], ...]:
@@ -370,7 +417,8 @@ def as_array(cube: xr.Dataset | xr.DataArray) -> xr.DataArray:
     if isinstance(cube, xr.DataArray):
         if set(cube.dims) != {"time", "band", "y", "x"}:
             raise InputError("not a cube", expected="dimensions time, band, y, x", got=", ".join(map(str, cube.dims)))
-        return cube.transpose("time", "band", "y", "x")
+        whole = cube.transpose("time", "band", "y", "x")
+        return whole.chunk(time=-1, band=-1) if whole.chunks is not None else whole
     wrong = [str(name) for name, values in cube.data_vars.items() if set(values.dims) != {"time", "y", "x"}]
     if wrong or not cube.data_vars:
         raise InputError("not a cube", where=", ".join(wrong), expected="variables with dimensions time, y, x")

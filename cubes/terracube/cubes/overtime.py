@@ -17,7 +17,7 @@ from terracube.cubes.blocks import BlockReader
 from terracube.cubes.cut import Blocks, cut
 from terracube.cubes.doors import map_blocks, pick
 from terracube.cubes.gridlike import GridLike
-from terracube.cubes.layout import georeference, unit_of
+from terracube.cubes.layout import attributes_of, georeference, unit_of
 from terracube.cubes.load import Chunks, plan_node, prepare, remember
 from terracube.cubes.plan import BandPlan, CubePlan
 from terracube.cubes.reducers import reduce_time as reduce_dates
@@ -37,7 +37,8 @@ def reduce_time(
     """Reduce a cube over time, lazily, one task per block.
 
     Numbers of files are reduced as they are stored and scaled afterwards, where all dates of a band share one scale
-    and offset and none is blended: that is exact, and takes a fraction of the memory.
+    and offset and none is blended: it takes a fraction of the memory, and differs from reducing the scaled values by
+    their rounding alone.
 
     Parameters
     ----------
@@ -58,13 +59,16 @@ def reduce_time(
     InputError
         If ``how`` is unknown, or as :func:`terracube.cubes.load`.
     """
-    if not (how in _KINDS or (isinstance(how, tuple) and len(how) == 2 and how[0] == "percentile")):
+    share = how[1] if isinstance(how, tuple) and len(how) == 2 and how[0] == "percentile" else None
+    if not (how in _KINDS or (isinstance(share, int | float) and 0 <= share <= 100)):
         expected = f"{', '.join(_KINDS)} or ('percentile', q)"
         raise InputError("unknown reducer", where="how", expected=expected, got=repr(how)[:80])
     if isinstance(source, xr.Dataset):
         return _of_dataset(source, how, grid, chunks, options)
     call = prepare(source, grid=grid, chunks=chunks, **options)
     plan = call.plan
+    if call.engine != "terracube":
+        raise InputError("blocks are read by our own engine alone", where="engine", got=repr(call.engine))
     remember(plan)
     blocks = cut(plan, chunks)
     blocks = Blocks((len(plan.groups),), blocks.y, blocks.x)
@@ -77,13 +81,13 @@ def reduce_time(
         )
     variables: dict[str, xr.DataArray] = {}
     for band in plan.bands:
-        attrs = {"long_name": f"{band.name}: {how if isinstance(how, str) else f'{how[1]:g} % percentile'} over time"}
+        attrs = {"long_name": _title(band.name, how)}
         result = _result_type(band, how)
         kept = {"nodata": np.dtype(result).type(band.fill).item()} if np.dtype(result).kind in "iu" else {}
         variables[band.name] = _layer(done, band.name, result, blocks, plan, attrs | kept | unit_of(plan, band))
         told = {"long_name": f"{band.name}: dates with a clear observation", "units": "1"}
         variables[f"{band.name}_count"] = _layer(done, f"{band.name}_count", "uint16", blocks, plan, told)
-    return xr.Dataset(variables)
+    return xr.Dataset(variables, attrs=attributes_of(plan, call.left_out))
 
 
 def _layer(
@@ -153,7 +157,17 @@ def _of_dataset(
         floating = "float64" if wide else "float32"
         template[str(name)] = values.dtype.name if how in ("min", "max") else floating
         template[f"{name}_count"] = "uint16"
-    return map_blocks(source, grid, _Reduce(how), template, chunks=chunks, **options)
+    found = map_blocks(source, grid, _Reduce(how), template, chunks=chunks, **options)
+    for name, values in source.data_vars.items():
+        kept = ("units", "nodata") if template[str(name)] == values.dtype.name else ("units",)
+        found[name].attrs |= {key: values.attrs[key] for key in kept if key in values.attrs}
+        found[name].attrs["long_name"] = _title(str(name), how)
+        found[f"{name}_count"].attrs |= {"long_name": f"{name}: dates with a clear observation", "units": "1"}
+    return found
+
+
+def _title(name: str, how: How) -> str:
+    return f"{name}: {how if isinstance(how, str) else f'{how[1]:g} % percentile'} over time"
 
 
 class _Reduce:

@@ -7,6 +7,7 @@ any way, has the same values.
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from datetime import date, datetime
@@ -154,6 +155,7 @@ def plan_cube(scenes: SceneSet, spec: CubeSpec, grid: Grid) -> CubePlan:
 
 
 def _check_spec(spec: CubeSpec) -> None:
+    _check_kinds(spec)
     _one_of("radiometry", spec.radiometry, RADIOMETRIES)
     _one_of("overviews", spec.overviews, OVERVIEWS)
     _one_of("on_error", spec.on_error, ("raise", "skip"))
@@ -167,6 +169,19 @@ def _check_spec(spec: CubeSpec) -> None:
             )
     if not spec.bands or len(set(spec.bands)) < len(spec.bands):
         raise InputError("a cube needs different bands", where="bands", expected="one or more", got=str(spec.bands))
+
+
+def _check_kinds(spec: CubeSpec) -> None:
+    """Refuse what is of another kind than the option takes, before it fails somewhere inside."""
+    if not (spec.groupby is None or isinstance(spec.groupby, str)):
+        raise InputError("groupby is a name", where="groupby", expected="text or None", got=repr(spec.groupby)[:80])
+    if spec.groupby in ("x", "y", "spatial_ref", *spec.bands):
+        raise InputError("steps cannot be named like an axis or a band", where="groupby", got=repr(spec.groupby))
+    numbers = spec.masked if isinstance(spec.masked, tuple) else ()
+    if not all(isinstance(value, int | np.integer) and not isinstance(value, bool) for value in numbers):
+        raise InputError(
+            "mask classes are whole numbers", where="mask", expected="like (3, 8, 9)", got=repr(spec.masked)[:80]
+        )
 
 
 def _one_of(what: str, value: object, known: Sequence[str]) -> None:
@@ -223,10 +238,10 @@ def _number(scene: Scene, name: str) -> float:
 def _in_order(group: tuple[Scene, ...], mosaic: str | Order) -> tuple[Scene, ...]:
     """Put the scenes of a step into the order in which a pixel asks them."""
     if callable(mosaic):
-        chosen = tuple(mosaic(group))
-        if any(scene not in group for scene in chosen):
-            raise InputError("the mosaic rule gives scenes that it was not given", where="mosaic")
-        return chosen
+        chosen = mosaic(group)
+        if not isinstance(chosen, Sequence) or any(scene not in group for scene in chosen):
+            raise InputError("the mosaic rule gives something else than scenes it was given", where="mosaic")
+        return tuple(chosen)
     if mosaic == "first" or len(group) == 1:
         return group
     if mosaic == "nearest-in-view":
@@ -249,7 +264,8 @@ def _band_plan(name: str, scenes: Sequence[Scene], spec: CubeSpec) -> BandPlan:
     classes = any(source.classes for source in sources)
     method = _method(name, spec, classes=classes)
     if spec.radiometry == "physical" and not classes:
-        wide = any(np.dtype(source.dtype).itemsize > 4 for source in sources)
+        # Whole numbers of four bytes have more digits than float32.
+        wide = any(np.result_type(source.dtype, "float32") == np.float64 for source in sources)
         return BandPlan(name, "float64" if wide else "float32", None, method, scaled=True)
     dtype = np.result_type(*(source.dtype for source in sources))
     nodata = {source.nodata for source in sources}
@@ -320,10 +336,23 @@ def mask_classes(scenes: SceneSet, mask: str | Sequence[int] | None) -> str | tu
     return tuple(sorted({*mask, *(told.nodata for told in masks)}))
 
 
+def _stamps(plan: CubePlan) -> list[list[int]]:
+    """Give size and time of change of the local files: one that was replaced makes another cube."""
+    paths = {s.path for group in plan.groups for scene in group for s in (*scene.bands.values(), scene.mask) if s}
+    found = []
+    for path in sorted(path for path in paths if "://" not in path):
+        try:
+            told = os.stat(path)
+        except OSError:  # gone since its header was read: told when it is read
+            continue
+        found.append([told.st_size, told.st_mtime_ns])
+    return found
+
+
 def _digest(plan: CubePlan, manifest: Manifest) -> str:
     """Give a digest of all that decides the cube's values, for deterministic task names."""
     spec = plan.spec
     bands = [[band.name, band.dtype, repr(band.nodata), band.method, band.scaled] for band in plan.bands]
     rules = {name: repr(rule) if isinstance(rule, MaskRule) else tokenize(rule) for name, rule in plan.rules.items()}
-    told = [bands, rules, spec.groupby, spec.radiometry, spec.overviews, spec.on_error]
+    told = [bands, rules, spec.groupby, spec.radiometry, spec.overviews, spec.on_error, _stamps(plan)]
     return sha256_of([told, plan.grid.as_dict(), [str(day) for day in plan.dates], manifest.table])

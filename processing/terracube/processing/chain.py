@@ -25,7 +25,6 @@ from terracube.core.validation import validated
 from terracube.cubes import CubePlan, CubeSpec, Grid, as_array, plan_cube, read_scenes
 from terracube.cubes.blocks import BlockReader
 from terracube.cubes.load import DEFAULT_BLOCK, map_plan
-from terracube.cubes.plan import mask_classes
 from terracube.cubes.storage import Layer
 from terracube.cubes.storage.layers import strips
 
@@ -132,7 +131,7 @@ class Chain:
     ) -> CubePlan:
         """Settle what is read for these items on this grid."""
         scenes = read_scenes(items, parameters.bands, on_error=on_error)
-        spec = CubeSpec(parameters.bands, mask_classes(scenes, parameters.mask), parameters.groupby)
+        spec = CubeSpec(parameters.bands, parameters.mask, parameters.groupby)
         return plan_cube(scenes, spec, grid)
 
     def run(self, plan: CubePlan, parameters: ChainParameters, *, block: int = DEFAULT_BLOCK) -> xr.DataArray:

@@ -139,7 +139,8 @@ class Mask:
                 expected="a rule by name: " + ", ".join(self.rules),
                 todo="give a name, or MaskRule(asset, bits=...)",
             )
-        return MaskRule(self.asset, masked=tuple(sorted({*classes, self.nodata})), nodata=self.nodata)
+        known = tuple(sorted(self.classes))
+        return MaskRule(self.asset, masked=tuple(sorted({*classes, self.nodata})), known=known, nodata=self.nodata)
 
 
 @dataclass(frozen=True)
