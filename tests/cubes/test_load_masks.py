@@ -199,3 +199,26 @@ def test_other_engines_do_not_map(make_scene):
     for door in (reduce_time, lambda items, **o: map_blocks(items, None, len, {"a": "uint8"}, **o)):
         with pytest.raises(InputError, match="engine"):
             door([item], bands=["red"], mask=None, engine="odc")
+
+
+def test_items_without_the_property(make_scene):
+    """Items that cannot be grouped or ordered are left out and told, if such items are to be skipped."""
+    layers = {"red": NUMBERS}
+    items = [make_scene("a", layers, properties={"orbit": 3, "eo:cloud_cover": 5}), make_scene("b", layers)]
+    for options in ({"groupby": "orbit"}, {"mosaic": "min_cloud"}):
+        with pytest.raises(TerraCubeError):
+            load(items, bands=["red"], mask=None, **options)
+        cube = load(items, bands=["red"], mask=None, on_error="skip", **options)
+        assert [note.item for note in report(cube).left_out] == ["b"]
+    with pytest.raises(TerraCubeError, match="orbit"):
+        load(items[1:], bands=["red"], mask=None, on_error="skip", groupby="orbit")
+
+
+def test_more_than_memory(make_scene):
+    """A cube larger than the machine's memory is refused before it is allocated; lazily it opens, without pixels."""
+    item = make_scene("a", {"red": NUMBERS})
+    native = Grid.from_items([item], bands=["red"])
+    grid = Grid.from_bbox(native.bounds, crs=native.crs, resolution=0.005, bbox_crs=native.crs)
+    with pytest.raises(TerraCubeError, match="memory"):
+        load([item], bands=["red"], mask=None, grid=grid, chunks=None)
+    assert load([item], bands=["red"], mask=None, grid=grid, chunks=8192).red.sizes["x"] == grid.shape.x

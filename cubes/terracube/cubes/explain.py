@@ -134,8 +134,7 @@ def explain(items: Iterable[Any] | xr.Dataset, **options: Any) -> Explanation:
         )
     call = prepare(items, **options)
     blocks = _whole(call.plan) if call.chunks is None else cut(call.plan, call.chunks)
-    left_out = tuple({"id": left.id, "reason": left.reason} for left in call.scenes.left_out)
-    return _explain(call.plan, blocks, call.engine, left_out, lazy=call.chunks is not None)
+    return _explain(call.plan, blocks, call.engine, tuple(call.left_out), lazy=call.chunks is not None)
 
 
 def report(cube: xr.Dataset) -> Report:

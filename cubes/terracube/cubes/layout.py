@@ -21,19 +21,20 @@ from terracube.cubes.warp import pipeline
 PREFIX = "terracube:"
 
 
-def georeference(array: xr.DataArray, grid: Grid) -> xr.DataArray:
-    """Give an array (..., y, x) its coordinates and CRS, as CF, rioxarray and odc-geo read them."""
+def georeference[Pixels: (xr.DataArray, xr.Dataset)](array: Pixels, grid: Grid) -> Pixels:
+    """Give pixels (..., y, x) their coordinates and CRS, as CF, rioxarray and odc-geo read them."""
     y, x = grid.centres()
     placed = array.assign_coords(y=("y", y), x=("x", x))
-    with_crs: xr.DataArray = placed.rio.write_crs(grid.crs).rio.write_transform(grid.transform)
-    located: xr.DataArray = with_crs.rio.write_coordinate_system()
+    with_crs: Pixels = placed.rio.write_crs(grid.crs).rio.write_transform(grid.transform)
+    located: Pixels = with_crs.rio.write_coordinate_system()
     return located
 
 
 def to_dataset(plan: CubePlan, arrays: Mapping[str, Any], left_out: list[dict[str, str]]) -> xr.Dataset:
     """Put the arrays (time, y, x) of a plan's bands into a dataset that says what it is made of."""
-    frame = georeference(xr.DataArray(np.zeros(plan.grid.shape, "uint8"), dims=("y", "x")), plan.grid)
-    coords = {name: frame.coords[name] for name in ("y", "x", "spatial_ref")}
+    # Without pixels: a grid may be far larger than memory.
+    frame = georeference(xr.Dataset(), plan.grid)
+    coords: dict[str, xr.DataArray] = {name: frame.coords[name] for name in ("y", "x", "spatial_ref")}
     coords["time"] = xr.DataArray(pd.to_datetime(list(plan.dates)).to_numpy("datetime64[ns]"), dims="time")
     coords["time"].attrs["standard_name"] = "time"
     if plan.spec.groupby not in (None, "scene", "time", "solar_day"):

@@ -19,7 +19,7 @@ import xarray as xr
 from dask.delayed import Delayed, delayed
 from numpy.typing import NDArray
 
-from terracube.core.errors import EmptyResultError, InputError, NotFoundError
+from terracube.core.errors import BudgetError, EmptyResultError, InputError, NotFoundError
 from terracube.core.sensors import MaskRule
 from terracube.cubes.access.signing import Signer
 from terracube.cubes.blocks import BlockReader, read_block
@@ -51,7 +51,7 @@ class Call:
     @property
     def left_out(self) -> list[dict[str, str]]:
         """Items that could not be used, and why."""
-        return [{"id": left.id, "reason": left.reason} for left in self.scenes.left_out]
+        return [{"id": left.id, "reason": left.reason} for left in self.plan.left_out]
 
 
 def load(
@@ -265,6 +265,7 @@ def read_now(plan: CubePlan, workers: int | None = None) -> dict[str, NDArray[An
     Nothing but the cube itself, and for each core what one file needs, is held.
     """
     shape = (len(plan.groups), *plan.grid.shape)
+    _check_memory(plan)
     outs = [np.empty(shape, band.dtype) for band in plan.bands]
     rows = max(1, _STRIP_PIXELS // plan.grid.shape.x)
     rows = max(512, rows - rows % 512)
@@ -281,6 +282,20 @@ def read_now(plan: CubePlan, workers: int | None = None) -> dict[str, NDArray[An
         for _ in pool.map(one, [(step, part) for part in parts for step in range(shape[0])]):
             pass
     return {band.name: out for band, out in zip(plan.bands, outs, strict=True)}
+
+
+def _check_memory(plan: CubePlan) -> None:
+    pixels = len(plan.groups) * plan.grid.shape.y * plan.grid.shape.x
+    needed = sum(pixels * np.dtype(band.dtype).itemsize for band in plan.bands)
+    there = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    if needed > there:
+        raise BudgetError(
+            "the cube is larger than the memory of this machine",
+            where="chunks=None",
+            expected=f"at most {there / 1e9:.3g} GB",
+            got=f"{needed / 1e9:.3g} GB",
+            todo="leave out chunks=None, and compute or store the cube block by block",
+        )
 
 
 def lazy_bands(plan: CubePlan, blocks: Blocks) -> dict[str, da.Array]:

@@ -18,7 +18,7 @@ from dask.base import tokenize
 from numpy.typing import NDArray
 
 from terracube.core.digest import sha256_of
-from terracube.core.errors import EmptyResultError, InputError, MetadataError
+from terracube.core.errors import EmptyResultError, InputError, LeftOut, MetadataError
 from terracube.core.sensors import MaskRule, sensor_of
 from terracube.cubes.grid import Grid
 from terracube.cubes.ledger import Channel
@@ -99,6 +99,8 @@ class CubePlan:
     bands: tuple[BandPlan, ...] = ()
     rules: Mapping[str, MaskRule | Clear] = field(default_factory=dict)
     """How the mask layer of each collection is judged; empty where no mask is read."""
+    left_out: tuple[LeftOut, ...] = ()
+    """Scenes that could not be used, and why."""
     channel: Channel = field(default_factory=lambda: Channel(""), compare=False)
     manifest: Manifest | None = field(default=None, compare=False, repr=False)
     """The scenes as a table, which is what travels to workers."""
@@ -138,6 +140,7 @@ def plan_cube(scenes: SceneSet, spec: CubeSpec, grid: Grid) -> CubePlan:
             "there is no scene to load", got="; ".join(f"{s.id}: {s.reason}" for s in scenes.left_out)
         )
     _check_scenes(scenes, spec)
+    scenes = _usable(scenes, spec)
     ordered = sorted(scenes.scenes, key=lambda scene: (*scene.order, scene.collection))
     groups = [tuple(group) for group in _grouped(ordered, spec.groupby)]
     bands = tuple(_band_plan(name, scenes.scenes, spec) for name in spec.bands)
@@ -149,6 +152,7 @@ def plan_cube(scenes: SceneSet, spec: CubeSpec, grid: Grid) -> CubePlan:
         tuple(_in_order(group, spec.mosaic) for group in groups),
         bands,
         rules,
+        scenes.left_out,
     )
     manifest = freeze(plan.groups)
     return replace(plan, manifest=manifest, channel=Channel(_digest(plan, manifest)))
@@ -213,9 +217,27 @@ def _grouped(ordered: Sequence[Scene], groupby: str | None) -> list[list[Scene]]
     return [steps[key] for key in (sorted(steps) if by_day else steps)]
 
 
+def _usable(scenes: SceneSet, spec: CubeSpec) -> SceneSet:
+    """Leave out scenes that lack what they are to be grouped or ordered by, if such scenes are to be skipped."""
+    if spec.on_error != "skip":
+        return scenes
+    good, gone = [], list(scenes.left_out)
+    for scene in scenes.scenes:
+        try:
+            _key(scene, spec.groupby or "scene")
+            _in_order((scene, scene), "first" if callable(spec.mosaic) else spec.mosaic)
+        except MetadataError as error:
+            gone.append(LeftOut(scene.id, str(error)))
+        else:
+            good.append(scene)
+    if not good:
+        raise EmptyResultError("there is no scene to load", got="; ".join(f"{s.id}: {s.reason}" for s in gone))
+    return SceneSet(tuple(good), tuple(gone))
+
+
 def _key(scene: Scene, groupby: str) -> Any:
     """Give what a scene shares with the others of its step."""
-    known = {"solar_day": scene.solar_day, "time": scene.acquired}
+    known = {"solar_day": scene.solar_day, "time": scene.acquired, "scene": (scene.collection, scene.id)}
     return known[groupby] if groupby in known else _property(scene, groupby)
 
 
