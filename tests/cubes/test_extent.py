@@ -26,7 +26,8 @@ def tile(code, left, top, side=10980, size=10, name="a", **more):
         "type": "Feature",
         "id": name,
         "collection": "sentinel-2-l2a",
-        "bbox": [14, 45, 15, 46],
+        # Of the whole globe: no claim lies beside it.
+        "bbox": [-180, -90, 180, 90],
         "properties": {"datetime": "2023-08-15T10:00:00Z", "s2:processing_baseline": "05.09"},
         "assets": {"red": {"href": f"https://example.org/{name}/red.tif", **grid, **more}},
     }

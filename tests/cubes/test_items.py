@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pystac
 import pytest
+from affine import Affine
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -24,10 +25,11 @@ from terracube.core.errors import (
     TerraCubeError,
 )
 from terracube.core.sensors import MaskRule
-from terracube.cubes import YX, read_scenes
+from terracube.cubes import YX, Grid, read_scenes
 from terracube.cubes.access import Location
 from terracube.cubes.items.fields import claimed_grid
 from terracube.cubes.items.hrefs import locate
+from terracube.cubes.items.plausible import misses_bbox
 from terracube.cubes.items.view import acquired, longitude_of, to_item, to_items
 from terracube.cubes.readers import read_header
 from terracube.cubes.sources import Given, verify_header
@@ -129,6 +131,25 @@ class TestShapes:
         assert to_items([]) == []
         assert to_items({"type": "FeatureCollection", "features": []}) == []
 
+    @pytest.mark.parametrize("field", ["id", "collection"])
+    @pytest.mark.parametrize("wrong", ["a\nforged", "a\x1b[31m", "a\u202eb", "a\x00", "\ud800", "a" * 1025])
+    @pytest.mark.parametrize("shape", ["dictionary", "pystac"])
+    def test_ids_that_forge(self, field, wrong, shape):
+        """Ids with control characters, or without an end, are refused before they reach a report or an error."""
+        item = feature() | {field: wrong}
+        if shape == "pystac":
+            item = pystac.Item.from_dict(feature())
+            setattr(item, {"id": "id", "collection": "collection_id"}[field], wrong)
+        with pytest.raises(MetadataError, match=f"the {field} of an item is unusable") as told:
+            to_items([item])
+        assert str(told.value).isprintable()
+        assert len(str(told.value)) < 500
+
+    def test_ids_of_all_letters(self):
+        """Ids of other alphabets, with spaces and of 1024 characters are ids."""
+        for name in ("Šmarje 1", "x" * 1024, "<b>"):
+            assert to_item(feature() | {"id": name}).id == name
+
     def test_every_stored_item_opens(self, real_items):
         """Real items and examples of all versions become views; their ids are kept."""
         items = [item for item in real_items.values() if item.get("type") == "Feature"]
@@ -155,6 +176,24 @@ class TestTimes:
         """What is no moment is refused: a day alone would be read as its first moment, another solar day."""
         with pytest.raises(MetadataError, match="no date"):
             acquired(to_item(feature(datetime=when)))
+
+    @pytest.mark.parametrize("when", ["0001-01-01T00:00:00Z", "1677-12-31T23:00:00Z", "2262-04-11T12:00:00+00:00"])
+    def test_beyond_nanoseconds(self, when):
+        """A date that the time axis of a cube cannot hold is refused, and the field is named."""
+        with pytest.raises(MetadataError, match=r"a, properties\.datetime.*1678 to 2262"):
+            acquired(to_item(feature(datetime=when)))
+        told = {"start_datetime": when, "end_datetime": when}
+        with pytest.raises(MetadataError, match=r"a, properties\.start_datetime.*1678 to 2262"):
+            acquired(to_item(feature(datetime=None, **told)), "start")
+
+    @pytest.mark.parametrize("when", ["1678-01-01T00:00:00Z", "2262-04-10T23:59:59Z"])
+    def test_the_ends_of_nanoseconds(self, when):
+        """The first and the last date, and their solar days, are exact in nanoseconds."""
+        for longitude in (-179.0, 179.0):
+            item = feature(datetime=when) | {"bbox": [longitude, 0, longitude, 1]}
+            for moment in acquired(to_item(item)):
+                exact = np.datetime64(str(moment)[:19].replace(" ", "T"))
+                assert exact.astype("datetime64[ns]").astype(exact.dtype) == exact
 
     def test_half_an_interval(self):
         """A start without an end has no middle and no date."""
@@ -291,7 +330,9 @@ class TestClaims:
 
     def test_tokens_are_refused(self):
         """A signed address is not kept: the error names the signer, and not the token."""
-        for href in (f"{ADDRESS}?sv=1&sig=s3cr3t", f"{ADDRESS}?X-Amz-Signature=s3cr3t", f"{ADDRESS}?token=s3cr3t"):
+        tails = ("?sv=1&sig=s3cr3t", "?X-Amz-Signature=s3cr3t", "?token=s3cr3t", "?key=s3cr3t", "?auth=s3cr3t")
+        tails += ("?k=eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.s3cr3t", "#token=s3cr3t", ";jsessionid=s3cr3t")
+        for href in (ADDRESS + tail for tail in tails):
             with pytest.raises(AssetError, match=r"carries a token.*signer=") as told:
                 red(feature({"red": {"href": href, **UTM}}))
             assert "s3cr3t" not in str(told.value)
@@ -424,6 +465,15 @@ class TestVerify:
         source, header = pair
         close = replace(source.grid, phase=source.grid.phase._replace(x=2.0**-12))
         assert verify_header(replace(source, grid=close), header).grid == header.grid
+
+    @pytest.mark.parametrize(("told", "wanted"), [(65535.0, 65535.0), (0.0, 0.0), (None, 0.0)])
+    def test_a_usual_number_gives_way(self, pair, told, wanted):
+        """A nodata number that is only usual for the product is no claim: what the file declares holds."""
+        source, header = pair
+        usual = red(feature({"red": {"href": ADDRESS, "data_type": "uint16", **UTM}}))
+        assert (usual.nodata, usual.nodata_default) == (0.0, True)
+        found = verify_header(replace(source, nodata=0.0, nodata_default=True), replace(header, nodata=(told,)))
+        assert (found.nodata, found.nodata_default) == (wanted, told is None)
 
     def test_what_the_caller_gave_stays(self, pair):
         """A nodata number of the caller is not asked of the file; where none is claimed, the file's is taken."""
@@ -709,3 +759,48 @@ def test_given_numbers():
     assert by_band.nodata_of("scl", categorical=True) is None
     assert Given(nodata=3).nodata_of("scl", categorical=True) is None
     assert Given().nodata_of("red") is None
+
+
+class TestPlausible:
+    @pytest.mark.parametrize(
+        ("code", "left", "top", "bbox", "missing"),
+        [
+            ("EPSG:32633", 499980, 5200020, [14.9, 45.9, 16.5, 47.0], False),
+            ("EPSG:32633", 499980, 5200020, [14.9, 45.9, 100.0, 16.5, 47.0, 900.0], False),
+            ("EPSG:32634", 499980, 5200020, [14.9, 45.9, 16.5, 47.0], True),
+            ("EPSG:32733", 499980, 5200020, [14.9, 45.9, 16.5, 47.0], True),
+            ("EPSG:32633", 499980, 6200020, [14.9, 45.9, 16.5, 47.0], True),
+            # Across the antimeridian, as the standard says and as some write it.
+            ("EPSG:32601", 300000, 7300020, [179.2, 64.6, -176.9, 65.9], False),
+            ("EPSG:32601", 300000, 7300020, [-180.0, 64.6, 180.0, 65.9], False),
+            ("EPSG:32660", 600000, 7300020, [179.2, 64.6, -176.9, 65.9], False),
+            ("EPSG:32615", 600000, 7300020, [179.2, 64.6, -176.9, 65.9], True),
+            # Around a pole longitudes say nothing.
+            ("EPSG:3413", -50000, 50000, [10.0, 89.0, 20.0, 90.0], False),
+            ("EPSG:3413", -50000, 50000, [10.0, 46.0, 20.0, 47.0], True),
+            ("EPSG:32633", 499980, 5200020, ["a", 45.9, 16.5, 47.0], False),
+            ("EPSG:32633", 499980, 5200020, None, False),
+            ("EPSG:32633", 499980, 5200020, [math.nan] * 4, False),
+        ],
+    )
+    def test_places_and_boxes(self, code, left, top, bbox, missing):
+        """A claim is only told to be impossible where it lies wholly beside a usable box."""
+        grid = Grid.from_affine(code, Affine(10, 0, left, 0, -10, top), (10980, 10980))
+        assert misses_bbox(grid, bbox) is missing
+
+    def test_real_items(self, real_items):
+        """No claim of a real item lies beside its box; the box of one example of a specification is invented."""
+        checked = 0
+        for item in real_items.values():
+            if item.get("id") == "proj-example":
+                continue
+            properties = item.get("properties", {})
+            for key, asset in item.get("assets", {}).items():
+                try:
+                    grid = claimed_grid(asset, properties, where=key).grid
+                except MetadataError:
+                    continue
+                if grid is not None:
+                    checked += 1
+                    assert not misses_bbox(grid, item["bbox"]), f"{item['id']}/{key}"
+        assert checked > 50

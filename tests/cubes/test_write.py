@@ -38,7 +38,7 @@ from terracube.core.errors import (
 from terracube.cubes import YX, Grid, Pair
 from terracube.cubes.load import georeference
 from terracube.cubes.storage import chunks as chunk_files
-from terracube.cubes.storage import regions, write_zarr
+from terracube.cubes.storage import dataset, regions, write_zarr
 from terracube.cubes.storage.attributes import Place
 from terracube.cubes.storage.chunks import write_chunk
 from terracube.cubes.storage.describe import grid_of, method_of
@@ -372,6 +372,51 @@ def test_threads_at_once(store, tmp_path):
     for job in jobs:
         job.join()
     assert tree_manifest(tmp_path / "a") == tree_manifest(tmp_path / "b") == tree_manifest(store[0])
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_one_path_at_once(tmp_path, overwrite):
+    """Of several writers of one path that begin together one succeeds, unless they may replace; nothing is mixed."""
+    cubes, together, told = [cube_of((70, 60))[["height"]] + number for number in range(4)], threading.Barrier(4), []
+
+    def begin(done, _):
+        if done == 1:
+            together.wait(timeout=60)
+
+    def work(number):
+        try:
+            write_zarr(cubes[number], tmp_path / "z", chunks=64, overwrite=overwrite, progress=begin)
+            told.append(number)
+        except ConflictError as error:
+            told.append(str(error))
+
+    jobs = [threading.Thread(target=work, args=(number,)) for number in range(4)]
+    for job in jobs:
+        job.start()
+    for job in jobs:
+        job.join()
+    written, refused = [one for one in told if isinstance(one, int)], [one for one in told if isinstance(one, str)]
+    assert len(written) + len(refused) == 4
+    assert len(written) == 1 if not overwrite else written
+    assert not any("free space" in one for one in refused)
+    found = xr.open_zarr(tmp_path / "z")
+    assert any(np.array_equal(found.height, cubes[one].height, equal_nan=True) for one in written)
+    assert os.listdir(tmp_path) == ["z"]
+
+
+def test_taken_at_the_last_moment(tmp_path, monkeypatch):
+    """A name that another writer takes between the last look and the renaming stays theirs."""
+    real = dataset._check_target
+
+    def slow(target, overwrite):
+        real(target, overwrite)
+        if any(tmp_path.glob(".writing-*")):
+            (target / "precious").mkdir(parents=True)
+
+    monkeypatch.setattr(dataset, "_check_target", slow)
+    with pytest.raises(ConflictError, match="another writer was faster"):
+        write_zarr(cube_of((20, 10)), tmp_path / "z", chunks=64)
+    assert [path.name for path in tmp_path.rglob("*")] == ["z", "precious"]
 
 
 class TestShapes:

@@ -109,6 +109,8 @@ def test_a_signed_address_is_not_printed_or_sent():
         ("https://me:word@a.org/x", "https://a.org/x"),
         ("what? nothing", "what? nothing"),
         (OSError("s3://b/k?X-Amz-Signature=1"), "s3://b/k"),
+        ("token eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.a-b_c is old", "token *** is old"),
+        ("GET https://a.org/x;jsessionid=12AB/y failed", "GET https://a.org/x/y failed"),
     ],
 )
 def test_redact(text, clean):
@@ -126,4 +128,11 @@ def test_names_and_grants():
     assert strip_grant(amazon) == "https://b.s3.amazonaws.com/k?versionId=7"
     for plain in ("https://a.org/wcs?st=1&se=2&coverage=a%20b", "https://a.org/x", "/data/a?sig=1", "https://a.org/x?"):
         assert strip_grant(plain) == plain
+    for name in ("key", "auth", "access_token", "apikey", "api_key", "Token", "Subscription-Key", "api%5Fkey"):
+        assert strip_grant(f"https://a.org/x?v=1&{name}=2") == "https://a.org/x?v=1"
+    jwt = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.abc"
+    assert strip_grant(f"https://a.org/x?k={jwt}") == "https://a.org/x"
+    for secret in (f"https://a.org/{jwt}/x", "https://a.org/x;jsessionid=12AB", "https://a.org/x;JSESSIONID=12AB?v=1"):
+        assert strip_grant(secret) != secret
+        assert not {"12AB", "abc"} & set(safe_name(secret).replace("/", "=").split("="))
     assert strip_grant("https://a.org/x?access_token=1#f") == "https://a.org/x#f"

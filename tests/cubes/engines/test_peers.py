@@ -150,6 +150,13 @@ class TestSameDataset:
         own = identical([scene], engine, bands=["band"], grid=grid_at(2, 2), mask=None)
         assert np.array_equal(own.band.values[0], [[np.nan, 5.0], [5.5, np.nan]], equal_nan=True)
 
+    def test_infinities(self, build, tmp_path, engine):
+        """What is infinite is no value."""
+        values = np.array([[1, np.inf], [-np.inf, -9999], [2, np.nan]], "float32")
+        scene = build(tmp_path, "s", {"band": values}, nodata=-9999, collection="unknown")
+        own = identical([scene], engine, bands=["band"], grid=grid_at(3, 2), mask=None)
+        assert np.array_equal(own.band.values[0], [[1, np.nan], [np.nan, np.nan], [2, np.nan]], equal_nan=True)
+
     def test_two_nodata_numbers(self, build, tmp_path, engine):
         """Scenes with different nodata numbers share NaN."""
         values = np.array([[1, 2], [3, 4]], "uint16")
@@ -228,6 +235,12 @@ class TestRefusals:
         """What a loader skips it does not tell, so it may not skip."""
         with pytest.raises(InputError, match="does not tell what it could not read"):
             load(three[:1], bands=["red"], grid=grid_at(2, 2), engine=engine, on_error="skip")
+
+    @pytest.mark.parametrize("given", [5, {"red": 5}])
+    def test_nodata_of_the_caller(self, three, engine, given):
+        """They know the numbers of the files, and cannot be told another one."""
+        with pytest.raises(InputError, match="nodata of red"):
+            load(three[:1], bands=["red"], grid=grid_at(2, 2), mask=None, engine=engine, nodata=given)
 
     def test_variables(self, three, engine):
         """Variables inside a file are not for them."""

@@ -171,8 +171,8 @@ def test_grid_of_dataset_refused(tmp_path, scene):
     wrong = {
         "contradict": with_transform(whole, "500008.0 10.0 0.0 5099997.5 0.0 -10.0"),
         "not known": moved(whole.isel(x=[0])),
-        "evenly": moved(whole).isel(x=[0, 2, 1, 3]),
-        "no CRS": whole.drop_vars("spatial_ref"),
+        "not regular": moved(whole).isel(x=[0, 2, 1, 3]),
+        "CRS is not known": whole.drop_vars("spatial_ref"),
     }
     for text, dataset in wrong.items():
         with pytest.raises(MetadataError, match=text):

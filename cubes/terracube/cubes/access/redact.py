@@ -14,9 +14,10 @@ _MAX_SECRETS = 4096
 _SHORTEST = 6
 
 # Names under which services put a grant into a query; the short ones mean it only beside a signature.
-_GRANTS = frozenset(
-    ("sig", "signature", "token", "access_token", "id_token", "apikey", "api_key", "api-key", "password")
-)
+_TOKENS = ("sig", "signature", "token", "access_token", "access-token", "accesstoken", "auth_token", "id_token", "jwt")
+_KEYS = ("key", "apikey", "api_key", "api-key", "subscription-key", "auth", "authorization", "bearer")
+_WORDS = ("password", "passwd", "pwd", "secret", "client_secret", "sessionid", "session_id", "jsessionid")
+_GRANTS = frozenset((*_TOKENS, *_KEYS, *_WORDS))
 _AZURE = ("se", "sp", "st", "sv", "sr", "spr", "sip", "ske", "skoid", "sks", "skt", "sktid", "skv", "ss", "srt")
 _OTHERS = ("saoid", "suoid", "scid", "sdd", "ses", "awsaccesskeyid", "googleaccessid", "expires", "policy")
 _BESIDE_SIG = frozenset((*_AZURE, *_OTHERS, "key-pair-id"))
@@ -25,6 +26,9 @@ _SIGNATURES = frozenset(
 )
 _GRANT_PREFIXES = ("x-amz-", "x-goog-")
 _QUERY = re.compile(r"\?[^\s'\"<>)\]]+")
+# Three base64url parts, of which the first is the JSON of a header; and the session that a servlet puts into a path.
+_JWT = re.compile(r"eyJ[\w-]+\.[\w-]+\.[\w-]*", re.ASCII)
+_SESSION = re.compile(r";(?:jsessionid|phpsessid|sid)=[^/?#;\s'\"<>)\]]*", re.IGNORECASE)
 _USER = re.compile(r"(?<=://)[^\s/@'\"]+@")
 _SCHEME = re.compile(r"\b(bearer|basic|aws4-hmac-sha256)\s+[^'\"}]+", re.IGNORECASE)
 
@@ -57,6 +61,10 @@ def _hide(text: str) -> str:
     return text
 
 
+def _plain(text: str) -> str:
+    return _SESSION.sub("", _JWT.sub(_HIDDEN, text))
+
+
 def redact(text: object) -> str:
     """Give a text without query strings, user names in addresses, authorisations and known tokens.
 
@@ -65,7 +73,7 @@ def redact(text: object) -> str:
     >>> redact("GET https://example.org/B04.tif?sv=2&sig=abc failed")
     'GET https://example.org/B04.tif failed'
     """
-    plain = _SCHEME.sub(rf"\1 {_HIDDEN}", _hide(str(text)))
+    plain = _plain(_SCHEME.sub(rf"\1 {_HIDDEN}", _hide(str(text))))
     return _USER.sub("", _QUERY.sub("", plain))
 
 
@@ -82,11 +90,13 @@ def safe_name(href: str) -> str:
     scheme, _, rest = href.partition("://")
     rest = rest.partition("?")[0].partition("#")[0]
     host, slash, path = rest.partition("/")
-    return _hide(f"{scheme}://{host.rpartition('@')[2]}{slash}{path}")
+    return _hide(_plain(f"{scheme}://{host.rpartition('@')[2]}{slash}{path}"))
 
 
 def strip_grant(href: str) -> str:
-    """Give an address without the parts of its query that grant access; what names the file stays.
+    """Give an address without the parts that grant access: in its query, sessions in its path, anything like a JWT.
+
+    What names the file stays.
 
     Examples
     --------
@@ -99,12 +109,14 @@ def strip_grant(href: str) -> str:
     pieces = parts.query.split("&")
     names = {piece.partition("=")[0].lower() for piece in pieces}
     grants = _GRANTS | _BESIDE_SIG if names & {"sig", "signature"} else _GRANTS
-    kept = [piece for piece in pieces if not _is_one(piece.partition("=")[0].lower(), grants)]
-    return href if len(kept) == len(pieces) else urlunsplit(parts._replace(query="&".join(kept)))
+    kept = [piece for piece in pieces if not _is_one(piece, grants)]
+    bare = href if len(kept) == len(pieces) else urlunsplit(parts._replace(query="&".join(kept)))
+    return _plain(bare)
 
 
-def _is_one(name: str, grants: frozenset[str]) -> bool:
-    return name in grants or name.startswith(_GRANT_PREFIXES)
+def _is_one(piece: str, grants: frozenset[str]) -> bool:
+    name, _, value = unquote(piece).partition("=")
+    return name.lower() in grants or name.lower().startswith(_GRANT_PREFIXES) or bool(_JWT.search(value))
 
 
 class _Quiet(logging.Filter):

@@ -188,8 +188,11 @@ def _follow(url: str, headers: Mapping[str, str], limits: _Limits, name: str, at
 
 
 def _redirected(url: str, location: str, headers: Mapping[str, str], name: str) -> tuple[str, Mapping[str, str]]:
-    target = urljoin(url, location)
-    before, after = urlsplit(url), urlsplit(target)
+    try:
+        target = urljoin(url, location)
+        before, after = urlsplit(url), urlsplit(target)
+    except ValueError:
+        raise HostileInputError("the server redirects to no address", where=name, got=redact(location)[:80]) from None
     if after.scheme not in ("http", "https") or (before.scheme == "https" and after.scheme == "http"):
         raise HostileInputError(
             "the server redirects to where nothing is read from",

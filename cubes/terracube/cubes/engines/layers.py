@@ -99,6 +99,8 @@ def _band(request: PeerRequest, band: BandPlan, numbers: Any, clear: list[Any]) 
 
 def _values(band: BandPlan, numbers: Any, source: Source) -> Any:
     """Turn the numbers of one scene into values of the band."""
+    if numbers.dtype.kind == "f":
+        numbers = np.where(np.isinf(numbers), numbers.dtype.type(np.nan), numbers)  # no value, as in our own engine
     if math.isnan(band.fill) and source.nodata is not None and not math.isnan(source.nodata):
         # The loaders know the nodata of the file alone, not what is declared beside it.
         numbers = np.where(numbers == source.nodata, numbers.dtype.type(np.nan), numbers)

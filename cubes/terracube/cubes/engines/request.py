@@ -109,7 +109,10 @@ def refuse(request: PeerRequest, engine: str, methods: Collection[str]) -> None:
 
 
 def _refuse_source(source: Source, engine: str, name: str) -> None:
-    """Refuse what is no plain raster, and what needs a signature when it is read."""
+    """Refuse what is no plain raster, what needs a signature when it is read, and a nodata number of the caller."""
+    if source.nodata_given:
+        # They take the file's own for missing as well, or instead.
+        raise lack(engine, "reads the nodata numbers of the files", f"nodata of {name}", f"{source.nodata}")
     if source.location.signer is not None:
         raise lack(engine, "cannot sign addresses when pixels are read", f"signer of {name}", "a signer")
     if source.location.member:

@@ -16,6 +16,7 @@ from terracube.cubes.items.fields import NUMBERS, Claim, band_fields, claimed_gr
 from terracube.cubes.items.headers import band_dtype, settle_nodata
 from terracube.cubes.items.hrefs import locate
 from terracube.cubes.items.names import Found
+from terracube.cubes.items.plausible import misses_bbox
 from terracube.cubes.items.source import Source
 from terracube.cubes.items.view import ItemView
 from terracube.cubes.readers import read_header
@@ -33,6 +34,8 @@ class Given:
     """What to take of an item that has no datetime, but a start and an end: ``refuse``, ``start`` or ``middle``."""
     roots: tuple[Path, ...] = ()
     """Folders of this machine in which items may name files by absolute paths."""
+    local: bool = False
+    """Whether only files of this machine may be read: nothing is asked of a server."""
 
     def nodata_of(self, name: str, *, categorical: bool = False) -> float | None:
         """Give the number for a band, if one was given; classes and flags only take one that names them."""
@@ -85,6 +88,10 @@ def make_source(view: ItemView, found: Found, sensor: Sensor | None, reading: Re
     """
     where = f"{view.id}/{found.key}"
     location = locate(view, found.key, found.name, signer=reading.signer, roots=reading.given.roots)
+    if reading.given.local and location.is_remote:
+        raise AssetError(
+            "the asset is not on this machine", where=where, got=location.href[:200], todo="ingest the scene first"
+        )
     told = band_fields(view.assets[found.key], found.index, where=where)
     band = 1 if location.member else found.index + 1
     facts = _facts(view, found, sensor, location, told, reading)
@@ -93,11 +100,12 @@ def make_source(view: ItemView, found: Found, sensor: Sensor | None, reading: Re
     given = reading.given.nodata_of(name, categorical=categorical)
     said = told.get("nodata") if given is None else given
     nodata = settle_nodata(facts.nodata, said, given=given is not None, dtype=facts.dtype, where=where)
+    usual = _default_nodata(found, sensor) if nodata is None else None
     return Source(
         location,
         band,
         facts.grid,
-        _default_nodata(found, sensor) if nodata is None else nodata,
+        usual if nodata is None else nodata,
         rule.scale,
         rule.offset,
         facts.dtype,
@@ -108,6 +116,7 @@ def make_source(view: ItemView, found: Found, sensor: Sensor | None, reading: Re
         decoder=facts.decoder,
         known=facts.known,
         nodata_given=given is not None,
+        nodata_default=usual is not None,
         asset=found.key,
     )
 
@@ -138,7 +147,11 @@ def _claim(view: ItemView, key: str, location: Location, reading: Reading, where
     if reading.headers == "always" or (reading.headers == "auto" and not location.is_remote):
         return Claim(None, ())
     try:
-        return claimed_grid(view.assets[key], view.properties, where=where)
+        claim = claimed_grid(view.assets[key], view.properties, where=where)
+        # Beside the place that is asked for nothing would be read, so nothing would ever be checked.
+        if reading.headers == "auto" and claim.grid is not None and misses_bbox(claim.grid, view.bbox):
+            return Claim(None, ("bbox and proj:transform, which name different places",))
+        return claim
     except MetadataError as error:
         if reading.headers == "never":
             raise

@@ -8,12 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from terracube.core.errors import EmptyResultError, InputError
+from terracube.core.errors import BudgetError, EmptyResultError, InputError
 from terracube.cubes.crs import Bounds, full_turn, project_bbox, to_crs_text, transform_points
 from terracube.cubes.grid import Grid
 from terracube.cubes.sources import Scene, SceneSet, read_scenes
 
 _SIDE_POINTS = 257
+# All of a zone of UTM at 10 m is 5e10.
+_MOST_PIXELS = 1 << 36
 
 
 def grid_of_items(
@@ -33,8 +35,21 @@ def grid_of_items(
     grids = list(dict.fromkeys(finest))
     like = min(grids, key=_area)
     if crs is None and resolution is None:
-        return _native(finest, like, bbox, bbox_crs)
-    return _chosen(grids, like, crs=crs, resolution=resolution, bbox=bbox, bbox_crs=bbox_crs)
+        return _bounded(_native(finest, like, bbox, bbox_crs))
+    return _bounded(_chosen(grids, like, crs=crs, resolution=resolution, bbox=bbox, bbox_crs=bbox_crs))
+
+
+def _bounded(grid: Grid) -> Grid:
+    """Refuse a grid that no cube can have: a header may claim any size, and a catalogue hold the whole globe."""
+    if grid.shape.y * grid.shape.x > _MOST_PIXELS:
+        raise BudgetError(
+            "the grid of the items has too many pixels",
+            where="grid",
+            expected=f"at most {_MOST_PIXELS:,}",
+            got=f"{grid.shape.y:,} x {grid.shape.x:,}",
+            todo="give bbox=, a coarser resolution=, or grid=",
+        )
+    return grid
 
 
 def _finest(scene: Scene) -> Grid:

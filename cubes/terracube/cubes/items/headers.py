@@ -85,11 +85,15 @@ def verify_header(source: Source, header: Header, *, where: str = "") -> Source:
     _same("data_type", source.dtype, dtype, where)
     _check_scale(source, header, where)
     told = header.nodata[source.band - 1]
-    nodata = settle_nodata(told, source.nodata, given=source.nodata_given, dtype=dtype, where=where)
+    # What a product usually keeps stands in only where the file is silent too.
+    agreed = None if source.nodata_default else source.nodata
+    nodata = settle_nodata(told, agreed, given=source.nodata_given, dtype=dtype, where=where)
+    usual = source.nodata_default and nodata is None
     return replace(
         source,
         grid=header.grid,
-        nodata=nodata,
+        nodata=source.nodata if usual else nodata,
+        nodata_default=usual,
         overviews=header.overviews,
         tile=header.tile,
         decoder=header.decoder,

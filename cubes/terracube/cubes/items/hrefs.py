@@ -7,13 +7,16 @@ import posixpath
 import re
 import urllib.parse
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from terracube.core.errors import AssetError, HostileInputError, MetadataError
+from terracube.core.errors import AssetError, HostileInputError, InputError, MetadataError
 from terracube.core.files import is_remote, resolve_below
 from terracube.cubes.access.location import Location
+from terracube.cubes.access.opening import check_href
 from terracube.cubes.access.redact import safe_name, strip_grant
+from terracube.cubes.access.s3 import object_url
 from terracube.cubes.access.signing import Signer
 from terracube.cubes.items.view import ItemView
 
@@ -65,7 +68,8 @@ def locate(
             _check_there(resolved, where, folder=False)
         return Location(resolved, "", signer)
     root, inner = _split_store(resolved) if kind == "zarr" else (resolved, "")
-    member = fragment or _member(inner, asset, variable, where)
+    # A NetCDF file with one variable needs no name for it.
+    member = fragment or (_member(inner, asset, variable, where) if kind == "zarr" else _named(asset, variable))
     if "://" not in root:
         _check_there(root, where, folder=kind == "zarr")
     return Location(root, member, signer)
@@ -162,15 +166,33 @@ def _address(href: str, where: str) -> str:
         raise AssetError(
             "the address of the asset is none", where=where, expected="http, https or s3", got=safe_name(href)[:200]
         )
-    if "@" in parts.netloc or strip_grant(href) != href:
+    # A raster is no page with places in it: what follows a # names nothing, and may be a grant.
+    if "@" in parts.netloc or parts.fragment or strip_grant(href) != href:
         raise AssetError(
             "the address of the asset carries a token",
             where=where,
-            expected="an address without signature or password: tokens are never kept",
+            expected="an address without signature, key, session, fragment or password: tokens are never kept",
             got=safe_name(href)[:200] + "?...",
             todo="give the items as the catalogue has them, unsigned, and who signs as signer=",
         )
-    return href
+    return _openable(href, f"{parts.scheme}://{parts.netloc}/x", where)
+
+
+# Thousands of items lie on a few hosts.
+_check_host = lru_cache(maxsize=256)(check_href)
+
+
+def _openable(href: str, host: str, where: str) -> str:
+    """Refuse now what could not be asked for later: then it would be no error of one item, but of the whole cube."""
+    try:
+        if href.startswith("s3://"):
+            object_url(href, "https://localhost")
+        _check_host(host)
+        return href if href.isprintable() and "\\" not in href else check_href(href)
+    except HostileInputError as error:
+        raise HostileInputError(error.what, where=where, expected=error.expected, got=safe_name(href)[:200]) from error
+    except InputError as error:
+        raise AssetError(error.what, where=where, expected=error.expected, got=safe_name(href)[:200]) from error
 
 
 def _kind(asset: Json, href: str) -> str:
@@ -202,13 +224,11 @@ def _split_store(href: str) -> tuple[str, str]:
 
 def _member(inner: str, asset: Json, variable: str, where: str) -> str:
     """Give the variable inside a store: the path itself where it ends at one, else the named one below it."""
-    told = asset.get("bands")
-    named = [one.get("name") for one in told if isinstance(one, Mapping)] if isinstance(told, list) else []
-    is_group = asset.get("zarr:node_type") == "group" or len(named) > 1 or not inner
+    is_group = asset.get("zarr:node_type") == "group" or len(_names(asset)) > 1 or not inner
     last = inner.rpartition("/")[2]
     if not is_group or (variable and last.lower() == variable.lower()):
         return inner
-    name = variable or (named[0] if len(named) == 1 and isinstance(named[0], str) else "")
+    name = _named(asset, variable)
     if not name:
         raise MetadataError(
             "the variable in the asset is not named",
@@ -218,3 +238,13 @@ def _member(inner: str, asset: Json, variable: str, where: str) -> str:
             todo="name it after # in the href, or ask for one of the asset's bands",
         )
     return f"{inner}/{name}" if inner else name
+
+
+def _names(asset: Json) -> list[Any]:
+    told = asset.get("bands")
+    return [one.get("name") for one in told if isinstance(one, Mapping)] if isinstance(told, list) else []
+
+
+def _named(asset: Json, variable: str) -> str:
+    names = _names(asset)
+    return variable or (names[0] if len(names) == 1 and isinstance(names[0], str) else "")

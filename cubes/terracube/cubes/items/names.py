@@ -16,6 +16,9 @@ _NOT_DATA = frozenset(("thumbnail", "overview", "visual", "metadata"))
 _RASTERS = ("image/tiff", "image/vnd.stac.geotiff", "image/jp2", "application/vnd+zarr", "application/vnd.zarr",
             "application/x-zarr", "application/x-netcdf", "application/netcdf")  # fmt: skip
 
+# Metres; no pixel is larger than the earth.
+_WIDEST = 1e8
+
 Json = Mapping[str, Any]
 
 
@@ -60,6 +63,8 @@ def find_band(view: ItemView, name: str, sensor: Sensor | None) -> Found:
         if key in view.assets:
             return _in_asset(view, key, name, sensor, band)
     found = _by_band_name(view, name, sensor, band)
+    if len(found) > 1:
+        found = _finest(view, found)
     if len(found) == 1:
         return found[0]
     if found:
@@ -159,19 +164,44 @@ def _in_asset(view: ItemView, key: str, name: str, sensor: Sensor | None, band: 
 
 
 def _by_band_name(view: ItemView, name: str, sensor: Sensor | None, band: Band | None) -> list[Found]:
-    """Find a band by what assets call their bands: by name, else by common name."""
+    """Find a band by what assets call their bands: by name, else by common name, else by name in other letters."""
     names = {name} if band is None else {name, band.name, band.file, *band.keys}
+    small = {one.lower() for one in names}
     common = {name} if band is None else {band.common_name, band.name}
     exact: list[Found] = []
     alike: list[Found] = []
+    spelt: list[Found] = []
     for key, asset in _rasters(view.assets):
         for index, one in enumerate(bands_told(asset, view.properties)):
-            found = Found(key, index, _text(one.get("name")), band or _known(one, sensor))
-            if _text(one.get("name")) in names:
+            own = _text(one.get("name"))
+            found = Found(key, index, own, band or _known(one, sensor))
+            if own in names:
                 exact.append(found)
             elif _common(one) in common:
                 alike.append(found)
-    return exact or alike
+            elif own.lower() in small:
+                spelt.append(found)
+    return exact or alike or spelt
+
+
+def _finest(view: ItemView, found: list[Found]) -> list[Found]:
+    """Of assets that hold one band at several resolutions take the finest, if all say how fine they are."""
+    sizes = [_size(view, one) for one in found]
+    least = min((size for size in sizes if size is not None), default=None)
+    if None in sizes or sizes.count(least) != 1:
+        return found
+    return [found[sizes.index(least)]]
+
+
+def _size(view: ItemView, found: Found) -> float | None:
+    asset = view.assets[found.key]
+    bands = bands_told(asset, view.properties)
+    for layer in (bands[found.index], asset):
+        for key in ("gsd", "raster:spatial_resolution", "spatial_resolution"):
+            value = layer.get(key)
+            if isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < _WIDEST:
+                return float(value)
+    return None
 
 
 def _rasters(assets: Mapping[str, Any]) -> Iterable[tuple[str, Json]]:

@@ -39,6 +39,8 @@ class Source:
     """True: the header was read. False: all this is from the item, and checked when pixels are first read."""
     nodata_given: bool = False
     """Whether the caller said the nodata number, so that the file is not asked."""
+    nodata_default: bool = False
+    """Whether the nodata number is merely what the product usually keeps: caller, item and header said nothing."""
     asset: str = ""
     """Key of the asset."""
 

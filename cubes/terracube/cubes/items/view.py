@@ -18,6 +18,9 @@ from terracube.core.files import is_remote
 _HALF_TURN, _TURN = 180.0, 360.0
 # Points of a footprint that are looked at; one with more is no footprint of a scene.
 _MAX_POINTS = 100_000
+# What nanoseconds count in 64 bits, less half a day at either end for the solar day.
+_FIRST, _LAST = datetime(1678, 1, 1, tzinfo=UTC), datetime(2262, 4, 11, tzinfo=UTC)
+_MAX_NAME = 1024
 _INTERVALS = ("refuse", "start", "middle")
 
 Json = Mapping[str, Any]
@@ -112,9 +115,9 @@ def to_item(item: Any) -> ItemView:
 
 def _from_pystac(item: pystac.Item) -> ItemView:
     return ItemView(
-        item.id,
-        item.collection_id or "",
-        item.datetime,
+        _name(item.id, "id"),
+        _name(item.collection_id, "collection") if item.collection_id else "",
+        _datetime(item),
         item.bbox,
         item.properties,
         {key: _asset(asset) for key, asset in item.assets.items()},
@@ -126,8 +129,8 @@ def _from_pystac(item: pystac.Item) -> ItemView:
 def _from_json(item: Json, name: str, collection: str) -> ItemView:
     properties = _mapping(item.get("properties"))
     return ItemView(
-        name,
-        collection,
+        _name(name, "id"),
+        _name(collection, "collection"),
         properties.get("datetime"),
         item.get("bbox"),
         properties,
@@ -135,6 +138,26 @@ def _from_json(item: Json, name: str, collection: str) -> ItemView:
         _base(_self_href(item.get("links"))),
         item.get("geometry"),
     )
+
+
+def _name(told: Any, field: str) -> str:
+    """Accept an id as it stands: it goes into errors, reports and attributes, where no line may be forged with it."""
+    if isinstance(told, str) and len(told) <= _MAX_NAME and told.isprintable():
+        return told
+    raise MetadataError(
+        f"the {field} of an item is unusable",
+        where=f"{field} of an item",
+        expected=f"at most {_MAX_NAME} characters, all of them printable",
+        got=f"{len(told)} characters, {told[:80]!a}" if isinstance(told, str) else type(told).__name__,
+        todo="rename it at its source, or leave the item out",
+    )
+
+
+def _datetime(item: pystac.Item) -> Any:
+    """Give the time of an item; where its JSON tells a day alone, which pystac takes for its first moment, that day."""
+    told = item.properties.get("datetime")
+    alone = isinstance(told, str) and item.datetime is not None and told == item.datetime.date().isoformat()
+    return told if alone else item.datetime
 
 
 def _asset(asset: pystac.Asset) -> dict[str, Any]:
@@ -182,8 +205,9 @@ def acquired(view: ItemView, interval: str = "refuse") -> tuple[datetime, date]:
     if view.bbox is None:
         raise MetadataError("the item has no bbox", where=view.id, expected="west, south, east, north in degrees")
     try:
-        aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-        return aware.astimezone(UTC), solar_day(aware, longitude_of(view))
+        aware = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+        _check_range(aware, view)
+        return aware, solar_day(aware, longitude_of(view))
     except (OverflowError, TypeError, ValueError) as error:
         raise MetadataError(
             "the item's date or bbox is unusable",
@@ -191,6 +215,19 @@ def acquired(view: ItemView, interval: str = "refuse") -> tuple[datetime, date]:
             expected="a usual date; west, south, east, north in degrees",
             got=f"{moment}, {view.bbox}"[:200],
         ) from error
+
+
+def _check_range(moment: datetime, view: ItemView) -> None:
+    """Refuse what the time axis of a cube, which counts nanoseconds in 64 bits, cannot hold."""
+    if not _FIRST <= moment < _LAST:
+        name = "start_datetime" if view.datetime is None else "datetime"
+        raise MetadataError(
+            "the item's date is unusable: no time axis can hold it",
+            where=f"{view.id}, properties.{name}",
+            expected="1678 to 2262",
+            got=moment.isoformat(),
+            todo="correct it in the item",
+        )
 
 
 def _moment(view: ItemView, interval: str) -> datetime:

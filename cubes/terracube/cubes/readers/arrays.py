@@ -145,14 +145,27 @@ def _netcdf_header(location: Location, variable: Any, where: str, version: str) 
 def _zarr(location: Location, where: str) -> tuple[zarrs.Opened, Header]:
     base, path = zarrs.split(location)
     store = BytesStore(base)
-    key = ("zarr", base, path, zarrs.stamp(store, path))
+    key = ("zarr", base, path, zarrs.stamp(store, path) or zarrs.stamp(store, _in_small_letters(path)))
     kept: tuple[zarrs.Opened, Header, float] | None = cache.headers.get(key)
     if kept is not None and (not base.is_remote or time.monotonic() - kept[2] < _KEPT_SECONDS):
         return kept[0], kept[1]
-    opened = zarrs.open_array(store, path, where)
+    opened = _open(store, path, where)
     header = header_of(opened.variable, driver="Zarr", decoder="zarr", where=where)
     cache.headers.put(key, (opened, header, time.monotonic()))
     return opened, header
+
+
+def _open(store: BytesStore, path: str, where: str) -> zarrs.Opened:
+    """Open an array; items call bands by the agency's name, of which stores use the small letters."""
+    small = _in_small_letters(path)
+    if small == path or zarrs.is_array(store, path):
+        return zarrs.open_array(store, path, where)
+    return zarrs.open_array(store, small, where)
+
+
+def _in_small_letters(path: str) -> str:
+    group, slash, name = path.rpartition("/")
+    return f"{group}{slash}{name.lower()}"
 
 
 class _Reading:

@@ -191,6 +191,14 @@ def overview_shapes(file: File) -> list[tuple[tuple[int, int], int]]:
     return sorted(shapes, key=lambda it: (-it[0][0] * it[0][1], it[1]))
 
 
+def _overview_number(file: File, shape: tuple[int, int]) -> int:
+    """Give the number by which GDAL knows an overview: the header may have been read here, and GDAL pass some over."""
+    for found, number in overview_shapes(file):
+        if found == shape:
+            return number
+    raise AssetError("cannot open the overview", where=file.source.name, expected=f"{shape[0]} x {shape[1]} pixels")
+
+
 def gdal_window(file: File, header: Header, band: int, level: int, sink: Sink) -> None:
     """Fill a window with the numbers of one band.
 
@@ -201,7 +209,7 @@ def gdal_window(file: File, header: Header, band: int, level: int, sink: Sink) -
     MetadataError
         If an overview has another nodata value than the full resolution.
     """
-    number = overview_shapes(file)[level - 1][1] if level else None
+    number = _overview_number(file, header.overviews[level - 1]) if level else None
     with _opened(file, number) as opened:
         same_nodata(header.nodata[band - 1], opened.dataset.nodatavals[band - 1], file.source.name)
         told = opened.read(band, sink.window, sink.out)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from terracube.core.errors import AssetError, InputError
+from terracube.core.errors import AssetError, InputError, TerraCubeError
 from terracube.cubes import access
 from terracube.cubes.access import ByteSource, Location, open_bytes
 from terracube.cubes.readers import cache, gdal, tiff
@@ -68,11 +68,17 @@ def read_header(location: Location, *, where: str) -> Header:
     MetadataError
         If CRS or transform are missing, unreadable, or those of a rotated raster.
     """
-    source = _open(location)
-    if source is None:
-        header: Header = _arrays(location).read_header(location, where=where)
-        return header
-    return _known(location, source, where).header
+    try:
+        source = _open(location)
+        if source is None:
+            header: Header = _arrays(location).read_header(location, where=where)
+            return header
+        return _known(location, source, where).header
+    except TerraCubeError as error:
+        # Errors of files and servers know the address alone; a user needs the item and the asset too.
+        if where not in error.where:
+            error.where = f"{where}, {error.where}".rstrip(", ")
+        raise
 
 
 def read_pixels(

@@ -90,6 +90,15 @@ def open_array(store: BytesStore, path: str, where: str) -> Opened:
     return Opened(array, variable)
 
 
+def is_array(store: BytesStore, path: str) -> bool:
+    """Tell whether there is an array at a path."""
+    prefix = f"{path}/" if path else ""
+    document = store.read_json(prefix + "zarr.json")
+    if document is not None:
+        return document.get("node_type") == "array"
+    return store.read_json(prefix + ".zarray") is not None
+
+
 def read(array: zarr.Array[Any], index: tuple[Any, ...]) -> NDArray[Any]:
     """Read numbers as they are stored."""
     found = np.asarray(array[index])

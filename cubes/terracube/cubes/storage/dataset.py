@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
+import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +34,8 @@ from terracube.cubes.storage.zarr import Coordinate, Scheme, create_store, finis
 
 _CHUNKS = (64, 2048)
 _SCRATCH = ".pieces"
+_TAKEN = (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR)
+_PATIENCE = 100  # times 20 ms
 
 
 def write_zarr(
@@ -81,7 +85,8 @@ def write_zarr(
     Raises
     ------
     ConflictError
-        If the path exists and may not be replaced.
+        If the path exists and may not be replaced, also where another writer took it in the meantime: of several
+        that begin together without ``overwrite``, one succeeds, and what it wrote stays.
     InputError, MetadataError
         Naming the variable, coordinate or attribute that cannot be stored, or what the grid lacks.
     StorageError
@@ -92,7 +97,7 @@ def write_zarr(
     target = Path(path)
     _check_target(target, overwrite)
     scheme, sources, others = plan_store(ds, chunks=chunks, multiscales=multiscales, resampling=resampling)
-    with _staged(target) as staging:
+    with _staged(target, overwrite) as staging:
         create_store(staging, scheme)
         scratch = staging / _SCRATCH
         written = write_regions(make_frame(staging, scratch, scheme, sources), sources, progress)
@@ -169,23 +174,63 @@ def _check_target(target: Path, overwrite: bool) -> None:
 
 
 @contextmanager
-def _staged(target: Path) -> Iterator[Path]:
+def _staged(target: Path, overwrite: bool) -> Iterator[Path]:
     """Yield a folder beside the target that takes its name at the end, and the place of what was there."""
     aside = target.with_name(f"{STAGING_PREFIX}{os.getpid()}-{threading.get_ident()}-before-{target.name}")
+    placed = False
     try:
         with atomic_path(target) as staging:
-            yield staging
-            if target.exists():
+            with _cleared(staging):
+                yield staging
+            _check_target(target, overwrite)  # others may have written it in the meantime
+            if overwrite and target.exists():
                 sync(staging)  # before, not while, nothing has the name
-                os.replace(target, aside)
+                with suppress(FileNotFoundError):  # another writer put it aside
+                    os.replace(target, aside)
+        placed = True  # the name is given as that block ends
+    except StorageError as error:
+        # A folder takes no name that another one has; whoever got it between the last look and the renaming keeps it.
+        if _is_taken(error.__cause__, target):
+            raise ConflictError(
+                "another writer was faster", where=str(target), todo="choose another path, or overwrite=True"
+            ) from error
+        raise
     except OSError as error:
         raise storage_error(error, target) from error
     finally:
-        if aside.exists():
-            if target.exists():
-                remove(aside)
-            else:
-                os.replace(aside, target)
+        remove(aside) if placed else _put_back(aside, target)
+
+
+def _put_back(aside: Path, target: Path) -> None:
+    """Give what was there its name again, unless another writer has put a store there."""
+    if aside.exists():
+        with suppress(OSError):
+            os.replace(aside, target)
+        if target.exists():
+            remove(aside)
+
+
+@contextmanager
+def _cleared(staging: Path) -> Iterator[None]:
+    """Remove a folder after an error, while tasks that were under way may still be writing into it."""
+    whole = False
+    try:
+        yield
+        whole = True
+    finally:
+        for _ in range(0 if whole else _PATIENCE):
+            with suppress(OSError):  # what is left is tried, and told, once more by who made the folder
+                remove(staging)
+                break
+            time.sleep(0.02)
+
+
+def _is_taken(error: BaseException | None, target: Path) -> bool:
+    """Tell whether it was the renaming to the target that failed, because something is there."""
+    if not isinstance(error, OSError) or error.filename2 != str(target):
+        return False
+    # It may be gone again by now, if a third writer is about to replace it.
+    return error.errno in _TAKEN or os.path.lexists(target)
 
 
 def _check_count(staging: Path, scheme: Scheme, written: int) -> None:

@@ -19,8 +19,9 @@ from terracube.cubes.access.s3 import AnonymousS3, S3Keys
 from terracube.cubes.grid import Grid
 from terracube.cubes.storage.dataset import write_zarr
 from terracube.cubes.storage.versioned.history import CubeDiff, Snapshot, compare, newest_first, record
-from terracube.cubes.storage.versioned.incoming import Incoming, Variables, layout_of, to_incoming
+from terracube.cubes.storage.versioned.incoming import Incoming, Variables, layout_of, missing_of, to_incoming
 from terracube.cubes.storage.versioned.layout import DEFAULT_CHUNK, Head, Layout, create_arrays, read_head
+from terracube.cubes.storage.versioned.made_of import check_codes
 from terracube.cubes.storage.versioned.merge import check_rule
 from terracube.cubes.storage.versioned.place import Place, to_place, told
 from terracube.cubes.storage.versioned.reading import as_dataset, head_at
@@ -40,7 +41,8 @@ class VersionedCube:
     """A time series (time, y, x) of one or more variables on one grid, in a folder or an S3 store, on icechunk.
 
     Appending is atomic: a reader sees all of an append or nothing, and one that is killed leaves the cube as it was.
-    Whatever the order in which dates arrive, the cube is the same to the bit. Several processes may append at once.
+    Whatever the order in which whole dates arrive, the cube is the same to the bit. Several processes may append at
+    once.
 
     Examples
     --------
@@ -148,7 +150,7 @@ class VersionedCube:
         source: xr.Dataset | Iterable[pystac.Item],
         *,
         message: str = "",
-        on_conflict: str = "replace",
+        on_conflict: str | None = None,
         verify: bool = False,
         **load_options: Any,
     ) -> Snapshot:
@@ -161,10 +163,12 @@ class VersionedCube:
             any order of dates; or STAC items, which are loaded on the cube's grid.
         message : str
             What a person reads in the history.
-        on_conflict : "replace", "keep", "overwrite" or "raise"
+        on_conflict : "replace", "keep", "overwrite" or "raise", optional
             What happens in pixels of a date that is there. ``replace``: new values replace old ones, where new ones
             are missing the old stay. ``keep``: only pixels missing in the cube are filled. ``overwrite``: the new
             ones go in as they are, missing ones too. ``raise``: refused if both have a value, and not the same.
+            Where nothing is said, a dataset replaces, and so do items that hold all items that the date was made of;
+            other items of a date that is there are refused.
         verify : bool
             Read each written chunk back before the commit.
         **load_options
@@ -180,27 +184,47 @@ class VersionedCube:
         InputError, MetadataError
             If the dataset does not fit; the cube is untouched.
         ConflictError
-            If ``on_conflict="raise"`` finds other values, or others kept committing to an S3 store all the time.
+            If ``on_conflict="raise"`` finds other values; if items leave out some of which a date that is there was
+            made, and no rule is said; or if others kept committing to an S3 store all the time.
+
+        Notes
+        -----
+        Whole dates, all items of a date in one append and grouped by day, moment or scene, may come in any order, and
+        any of them again with the same items and options, as long as all can be read: the cube is the same to the bit.
+        Whoever gives parts of a date's items one after the other has to say ``on_conflict``, and the order of these
+        appends then counts.
+
+        What could not be read with ``on_error="skip"`` is told in the attributes of the snapshot, as
+        ``terracube:missing``.
         """
-        check_rule(on_conflict)
+        rule = "replace" if on_conflict is None else on_conflict
+        check_rule(rule)
         if len(message) > _MAX_MESSAGE:
             raise InputError("the message is too long", where="message", expected=f"<= {_MAX_MESSAGE} characters")
-        incoming = to_incoming(self._dataset_of(source, load_options), self._layout)
+        dataset, items = self._dataset_of(source, load_options)
+        incoming = to_incoming(dataset, self._layout, items)
         with self._place.writing(), told(self._place.address):
-            return self._append(incoming, message, on_conflict, verify)
+            return self._append(incoming, message, rule, verify, whole_dates=on_conflict is None and items is not None)
 
-    def _dataset_of(self, source: xr.Dataset | Iterable[pystac.Item], load_options: dict[str, Any]) -> xr.Dataset:
+    def _dataset_of(
+        self, source: xr.Dataset | Iterable[pystac.Item], load_options: dict[str, Any]
+    ) -> tuple[xr.Dataset, list[list[str]] | None]:
+        """Give the dataset, and where it is loaded here the ids of the items of each of its times."""
         if isinstance(source, xr.Dataset):
             if load_options:
                 raise InputError("a dataset is not loaded", where="append", got=", ".join(load_options))
-            return source
-        from terracube.cubes.load import load  # the loader imports storage
+            return source, None
+        from terracube.cubes.layout import cube_facts  # the loader imports storage
+        from terracube.cubes.load import load
 
         options: dict[str, Any] = {"bands": list(self._layout.variables), "chunks": self.chunk}
-        return load(source, grid=self.grid, **(options | load_options))
+        dataset = load(source, grid=self.grid, **(options | load_options))
+        return dataset, cube_facts(dataset)["items"]
 
-    def _append(self, incoming: Incoming, message: str, rule: str, verify: bool) -> Snapshot:
+    def _append(self, incoming: Incoming, message: str, rule: str, verify: bool, *, whole_dates: bool) -> Snapshot:
         session, head = self._writable()
+        if whole_dates:
+            check_codes(head, incoming.items)
         attempt = write(session, head, incoming, rule)
         with self._place.committing():
             for _ in range(_TRIES):
@@ -209,9 +233,11 @@ class VersionedCube:
                 if verify:
                     verify_attempt(attempt)
                 try:
-                    return self._commit(attempt, message, incoming.attributes)
+                    return self._commit(attempt, message, incoming.attributes | missing_of(incoming.dataset))
                 except icechunk.ConflictError:
                     session, head = self._writable()
+                    if whole_dates:
+                        check_codes(head, incoming.items)
                     attempt = rewrite(session, head, incoming, rule, attempt)
         raise ConflictError(
             "others committed to the cube all the time",

@@ -36,7 +36,7 @@ class Snapshot:
     changed_pixels: int = 0
     """Pixels of all variables that changed; of a new date those with a value."""
     attributes: Mapping[str, Any] = field(default_factory=dict)
-    """What the appended dataset told about where it comes from."""
+    """What the appended dataset told about where it comes from; ``terracube:missing`` is what could not be read."""
 
 
 @dataclass(frozen=True, slots=True)

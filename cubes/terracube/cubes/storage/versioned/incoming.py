@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,8 @@ from terracube.cubes.window import Window
 # Coordinates may be off by this share of a pixel (float32 in a file, say), which no reader can tell from none.
 _SLACK = 1e-4
 _MAX_ATTRIBUTES = 16 << 10
+_MAX_NOTES, _MAX_REASON = 50, 300
+_KEY = re.compile("[0-9a-f]{64}")
 _DIMS = ("time", "y", "x")
 Variables = Mapping[str, CubeVariable | Mapping[str, Any] | str] | xr.Dataset
 
@@ -43,14 +46,23 @@ class Incoming:
     """Where its pixels lie in the cube."""
     attributes: dict[str, Any]
     """What its attributes tell about where it comes from."""
+    items: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
+    """Ids of the items of each date, where it was loaded for this append."""
 
     def only(self, keep: NDArray[np.bool_]) -> Incoming:
         """Give some of the dates."""
         return replace(self, dataset=self.dataset.isel(time=np.flatnonzero(keep)), times=self.times[keep])
 
 
-def to_incoming(dataset: xr.Dataset, layout: Layout) -> Incoming:
+def to_incoming(dataset: xr.Dataset, layout: Layout, items: Sequence[Sequence[str]] | None = None) -> Incoming:
     """Check a dataset against the cube it is to enter.
+
+    Parameters
+    ----------
+    dataset : Dataset
+    layout : Layout
+    items : sequence of sequences of str, optional
+        Ids of the items of each time of the dataset.
 
     Raises
     ------
@@ -76,7 +88,10 @@ def to_incoming(dataset: xr.Dataset, layout: Layout) -> Incoming:
                 todo="create the cube with a nodata value",
             )
     bare = upright[list(layout.variables)].reset_coords(drop=True).drop_vars(_DIMS, errors="ignore")
-    return Incoming(bare, times, window, _attributes(dataset))
+    if items is not None and len(items) != times.size:
+        raise InputError("items are told for other dates", expected=f"{times.size} dates", got=str(len(items)))
+    told = {} if items is None else dict(zip(times.tolist(), map(tuple, items), strict=True))
+    return Incoming(bare, times, window, _attributes(dataset), told)
 
 
 def _check_names(dataset: xr.Dataset, layout: Layout) -> None:
@@ -289,6 +304,33 @@ def _attributes(dataset: xr.Dataset) -> dict[str, Any]:
             kept[str(name)] = redact(value)[:200]
     size = len(canonical_json(kept))
     return kept if size <= _MAX_ATTRIBUTES else {"sha256": sha256_of(kept), "bytes": size}
+
+
+def missing_of(dataset: xr.Dataset) -> dict[str, Any]:
+    """Give what of a dataset of :func:`terracube.cubes.load` could not be read; ask after its pixels were computed.
+
+    Returns
+    -------
+    dict
+        Empty where nothing is missing, or the dataset is another one; else ``terracube:missing``: how many notes there
+        are in all (``count``), and of the first of them (``notes``) item, asset (empty: the whole item) and reason.
+    """
+    from terracube.cubes.explain import report  # the loader imports storage
+    from terracube.cubes.layout import PREFIX, cube_facts
+
+    try:
+        # The key becomes a part of file names.
+        found = report(dataset) if _KEY.fullmatch(cube_facts(dataset)["key"]) else None
+    except (InputError, KeyError, TypeError):  # another dataset, or attributes that somebody else wrote
+        found = None
+    if found is None:
+        return {}
+    notes = (*found.left_out, *found.failed)
+    told = [
+        {"item": redact(one.item), "asset": redact(one.asset), "reason": redact(one.reason)[:_MAX_REASON]}
+        for one in notes[:_MAX_NOTES]
+    ]
+    return {f"{PREFIX}missing": {"count": len(notes), "notes": told}} if notes else {}
 
 
 def _clean(value: Any) -> Any:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from terracube.cubes.storage.versioned.incoming import Incoming
 from terracube.cubes.storage.versioned.layout import CHECK_BYTES, Head, Layout, read_part
+from terracube.cubes.storage.versioned.made_of import write_codes
 from terracube.cubes.storage.versioned.merge import differ, digest_of, merged
 from terracube.cubes.storage.versioned.variable import CubeVariable, Values
 from terracube.cubes.window import Window
@@ -72,7 +73,7 @@ class Attempt:
 def write(session: icechunk.Session, head: Head, incoming: Incoming, rule: str) -> Attempt:
     """Write a dataset into a session on the state ``head``."""
     target = _grow(session, head, incoming)
-    return _sealed(Attempt(target, tuple(_write(target, incoming, rule))))
+    return _sealed(Attempt(target, tuple(_write(target, incoming, rule))), incoming, rule)
 
 
 def rewrite(session: icechunk.Session, head: Head, incoming: Incoming, rule: str, before: Attempt) -> Attempt:
@@ -85,7 +86,7 @@ def rewrite(session: icechunk.Session, head: Head, incoming: Incoming, rule: str
     untouched = np.array([_same_state(before.target, target, time) for time in incoming.times.tolist()])
     copied = _copy(before, target, set(incoming.times[untouched].tolist()))
     merged_anew = _write(target, incoming.only(~untouched), rule) if not untouched.all() else []
-    return _sealed(Attempt(target, (*copied, *merged_anew)))
+    return _sealed(Attempt(target, (*copied, *merged_anew)), incoming, rule)
 
 
 def _grow(session: icechunk.Session, head: Head, incoming: Incoming) -> Target:
@@ -287,8 +288,8 @@ def _copy(before: Attempt, target: Target, times: set[int]) -> list[Change]:
     return kept
 
 
-def _sealed(attempt: Attempt) -> Attempt:
-    """Write the digests of what changed, and the dates that were added."""
+def _sealed(attempt: Attempt, incoming: Incoming, rule: str) -> Attempt:
+    """Write the digests of what changed, what it was made of, and the dates that were added."""
     target, head = attempt.target, attempt.target.head
     by_date: dict[tuple[str, int], list[Change]] = {}
     for change in attempt.changes:
@@ -299,6 +300,15 @@ def _sealed(attempt: Attempt) -> Attempt:
         for change in changes:
             whole[change.row, change.col] = np.frombuffer(change.digest, "uint8")
         target.checks[name][slot] = whole
+    written = {*target.added, *(change.time for change in attempt.changes)}
+    everywhere = rule == "overwrite" and incoming.window.shape == tuple(head.layout.grid.shape)
+    write_codes(
+        head,
+        {time: target.slots[time] for time in sorted(written)},
+        incoming.items,
+        size=head.times.size + len(target.added),
+        whole=everywhere,
+    )
     if target.added:
         times = head.times_array()
         times.resize((head.times.size + len(target.added),))
