@@ -34,8 +34,16 @@ class Target:
 
     def middle(self, side: int) -> Target:
         """Return a square of pixels in the middle."""
+        return self.square(side, 2)
+
+    def aside(self, side: int) -> Target:
+        """Return a square of pixels half-way to the last corner, for in the middle of the scenes there is a hole."""
+        return self.square(side, 4)
+
+    def square(self, side: int, share: int) -> Target:
+        """Return a square of pixels that leaves so small a share of the others below and to the right of it."""
         rows, columns = min(side, self.height), min(side, self.width)
-        row, column = (self.height - rows) // 2, (self.width - columns) // 2
+        row, column = (self.height - rows) * (share - 1) // share, (self.width - columns) * (share - 1) // share
         left, top = self.left + column * self.resolution, self.top - row * self.resolution
         return Target(self.crs, self.resolution, left, top, rows, columns)
 

@@ -121,7 +121,7 @@ def parse() -> tuple[Request, argparse.Namespace]:
 def tiny(request: Request) -> Request:
     """Return the same job on a few pixels."""
     few = replace(request.case, items=min(request.case.items, 10))
-    return replace(request, case=few, target=request.target.middle(TINY), out=request.out / "tiny")
+    return replace(request, case=few, target=request.target.aside(TINY), out=request.out / "tiny")
 
 
 def sample(answer: Answer, bands: tuple[str, ...]) -> np.ndarray | None:

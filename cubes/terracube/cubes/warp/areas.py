@@ -11,9 +11,10 @@ import math
 import numpy as np
 from numba import njit
 
-from terracube.cubes.warp.frame import HEIGHT, HIGH, LEFT, LOW, ONE, POSITION_BITS, TOP, Array, Geometry
-from terracube.cubes.warp.points import Scratch, is_missing
-from terracube.cubes.warp.positions import boxes, span
+from terracube.cubes.warp.frame import HEIGHT, HIGH, INNER, KERNEL, LEFT, LOW, ONE, POSITION_BITS, TOP, Array
+from terracube.cubes.warp.missing import is_missing
+from terracube.cubes.warp.points import Scratch
+from terracube.cubes.warp.positions import span
 
 _UNIT = 1.0 / ONE
 # Odd, near 2^64 divided by the golden ratio: multiplied by it, near numbers spread over a table.
@@ -25,7 +26,7 @@ _FEW = 32
 type _Box = tuple[int, int, int, int]
 
 
-@njit(nogil=True)
+@njit(**INNER)
 def _covered(low: int, high: int, at: int, count: int) -> float:
     """Give the share of source pixel ``at`` that the stretch from ``low`` to ``high`` covers."""
     if count == 1:
@@ -34,14 +35,12 @@ def _covered(low: int, high: int, at: int, count: int) -> float:
     return (min(place + ONE, high) - max(place, low)) * _UNIT
 
 
-@njit(nogil=True)
-def average(
-    values: Array, nodata: float, has_nodata: bool, geometry: Geometry, wanted: Array, scratch: Scratch, rows: Array
-) -> None:
-    """Average what target pixels cover, in rows ``rows`` of the block."""
-    frame, box, out, weights = geometry[0], scratch[0], scratch[1], scratch[2]
-    for i in range(rows[0], rows[1]):
-        boxes(geometry, i, wanted, box)
+@njit(**KERNEL)
+def average(values: Array, nodata: float, has_nodata: bool, frame: Array, scratch: Scratch, out: Array) -> None:
+    """Average what target pixels cover."""
+    boxes, weights = scratch[0], scratch[1]
+    for i in range(boxes.shape[0]):
+        box = boxes[i]
         for j in range(box.shape[1]):
             top, bottom = span(box[2, j], box[3, j], 0, frame[HEIGHT])
             left, right = span(box[0, j], box[1, j], frame[LOW], frame[HIGH])
@@ -53,10 +52,10 @@ def average(
                     weights[right - left + r - top] = _covered(box[2, j], box[3, j], r, bottom - top)
                 inner = (top - frame[TOP], bottom - frame[TOP], left - frame[LEFT], right - frame[LEFT])
                 found = _mean(values, nodata, has_nodata, inner, weights)
-            out[i - rows[0], j] = found
+            out[i, j] = found
 
 
-@njit(nogil=True)
+@njit(**INNER)
 def _mean(values: Array, nodata: float, has_nodata: bool, box: _Box, weights: Array) -> float:
     """Average a box; ``weights`` are those of its columns and then of its rows."""
     top, bottom, left, right = box
@@ -74,14 +73,12 @@ def _mean(values: Array, nodata: float, has_nodata: bool, box: _Box, weights: Ar
     return total / weight if weight > 0.0 else math.nan
 
 
-@njit(nogil=True)
-def mode(
-    values: Array, nodata: float, has_nodata: bool, geometry: Geometry, wanted: Array, scratch: Scratch, rows: Array
-) -> None:
+@njit(**KERNEL)
+def mode(values: Array, nodata: float, has_nodata: bool, frame: Array, scratch: Scratch, out: Array) -> None:
     """Give the value that covers most of target pixels; of two that cover as much, the first to do so."""
-    frame, box, out, weights = geometry[0], scratch[0], scratch[1], scratch[2]
-    for i in range(rows[0], rows[1]):
-        boxes(geometry, i, wanted, box)
+    boxes, weights, stamp = scratch[0], scratch[1], scratch[3]
+    for i in range(boxes.shape[0]):
+        box = boxes[i]
         for j in range(box.shape[1]):
             top, bottom = span(box[2, j], box[3, j], 0, frame[HEIGHT])
             left, right = span(box[0, j], box[1, j], frame[LOW], frame[HIGH])
@@ -93,11 +90,12 @@ def mode(
                     weights[right - left + r - top] = _covered(box[2, j], box[3, j], r, bottom - top)
                 inner = (top - frame[TOP], bottom - frame[TOP], left - frame[LEFT], right - frame[LEFT])
                 # A number of its own for each pixel tells its entries in the table from older ones.
-                found = _most(values, nodata, has_nodata, inner, weights, scratch[3], float(i * box.shape[1] + j))
-            out[i - rows[0], j] = found
+                stamp[0] += 1.0
+                found = _most(values, nodata, has_nodata, inner, weights, scratch[2], stamp[0])
+            out[i, j] = found
 
 
-@njit(nogil=True)
+@njit(**INNER)
 def _most(
     values: Array, nodata: float, has_nodata: bool, box: _Box, weights: Array, table: Array, pixel: float
 ) -> float:
@@ -125,7 +123,7 @@ def _most(
     return found
 
 
-@njit(nogil=True)
+@njit(**INNER)
 def _listed(table: Array, value: float, count: int) -> int:
     """Find the place of a value among the first ``count``, or put it behind them."""
     for slot in range(count):
@@ -136,7 +134,7 @@ def _listed(table: Array, value: float, count: int) -> int:
     return count
 
 
-@njit(nogil=True)
+@njit(**INNER)
 def _slot(table: Array, value: float, pixel: float) -> int:
     """Find or make the place of a value in a table of stamps, values and weights; its size is a power of two."""
     last = table.shape[1] - 1

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from terracube.cubes.warp.frame import Array
+from terracube.cubes.warp.frame import KERNEL, Array
 
 
-@njit(nogil=True)
+@njit(**KERNEL)
 def to_floats(found: Array, scale: float, offset: float, out: Array) -> None:
     """Write ``found * scale + offset`` where there is a value."""
     for i in range(out.shape[0]):
@@ -18,7 +18,7 @@ def to_floats(found: Array, scale: float, offset: float, out: Array) -> None:
                 out[i, j] = value * scale + offset
 
 
-@njit(nogil=True)
+@njit(**KERNEL)
 def to_integers(found: Array, limits: Array, out: Array) -> None:
     """Write values rounded half up and clamped; one that would read as nodata moves by one.
 

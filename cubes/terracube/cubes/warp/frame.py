@@ -8,6 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 type Array = NDArray[Any]
+# How functions are compiled that only compiled ones call, and those that Python calls.
+INNER: dict[str, Any] = {"nogil": True, "error_model": "numpy", "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+KERNEL: dict[str, Any] = {"nogil": True, "error_model": "numpy", "no_cfunc_wrapper": True}
 # frame, cells, nodes
 type Geometry = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +22,7 @@ from terracube.cubes.warp.positions import hull_of_boxes, hull_of_centres
 from terracube.cubes.window import Window
 
 METHODS = ("nearest", "bilinear", "cubic", "average", "mode")
-_AREAS = ("average", "mode")
+AREAS = ("average", "mode")
 # GDAL's limit too: a source hardly finer than the target is interpolated, not smoothed.
 _WIDENED_BELOW = 0.95
 # A window is read whole; one gigabyte of float32 is more than a block ever needs.
@@ -50,6 +51,8 @@ class Placement:
     """Source pixels in the largest box; 1 for the methods that look at centres."""
     geometry: Geometry
     """Frame, root cells and nodes: what the kernels read."""
+    kept: dict[str, NDArray[Any]]
+    """What was worked out from these for one date and band, and is the same for the next."""
 
     @property
     def widened(self) -> bool:
@@ -65,6 +68,7 @@ class _Place:
     hull: tuple[int, int, int, int]
     """First row, row after the last, first and after-last column that target pixels fall on."""
     largest: int
+    kept: dict[str, NDArray[Any]] = field(default_factory=dict)
 
 
 def place(source: Grid, target: Grid, method: str, *, bound: float = 5e-4) -> Placement | None:
@@ -110,7 +114,7 @@ def place(source: Grid, target: Grid, method: str, *, bound: float = 5e-4) -> Pl
         return None
     if _same_pixels(source, target):
         return _slice(source, target, method)
-    found = _placed(source, target, method in _AREAS, bound)
+    found = _placed(source, target, method in AREAS, bound)
     return None if found is None else _fitted(source, target, method, found)
 
 
@@ -142,7 +146,7 @@ def _slice(source: Grid, target: Grid, method: str) -> Placement | None:
     frame = _frame(source, target, separable=True, period=0)
     frame[slot.TOP], frame[slot.LEFT] = window.row, window.col
     geometry = (frame, np.zeros((0, 0, 2), "int64"), nodes)
-    return Placement(source, target, method, window, True, part, Pair(1.0, 1.0), (0, 0), 1, geometry)
+    return Placement(source, target, method, window, True, part, Pair(1.0, 1.0), (0, 0), 1, geometry, {})
 
 
 @lru_cache(maxsize=16)
@@ -219,7 +223,7 @@ def _fitted(source: Grid, target: Grid, method: str, found: _Place) -> Placement
     frame[slot.LOW], frame[slot.HIGH] = -pad[0], source.shape.x + pad[1]
     frame[slot.REACH_Y], frame[slot.REACH_X] = tap_y, tap_x
     whole, geometry = Window(0, 0, *target.shape), (frame, *found.geometry[1:])
-    return Placement(source, target, method, window, False, whole, scale, pad, found.largest, geometry)
+    return Placement(source, target, method, window, False, whole, scale, pad, found.largest, geometry, found.kept)
 
 
 def _kernel_scale(source: Grid, target: Grid, method: str) -> Pair:

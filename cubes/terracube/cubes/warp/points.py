@@ -17,6 +17,8 @@ from terracube.cubes.warp.frame import (
     HALF,
     HEIGHT,
     HIGH,
+    INNER,
+    KERNEL,
     LEFT,
     LOW,
     MASK,
@@ -25,73 +27,51 @@ from terracube.cubes.warp.frame import (
     TOP,
     WIDTH,
     Array,
-    Geometry,
 )
-from terracube.cubes.warp.positions import centres
+from terracube.cubes.warp.lines import dot
+from terracube.cubes.warp.missing import is_missing
 
 _UNIT = 1.0 / ONE
 type Scratch = tuple[Array, ...]
 
 
-@njit(nogil=True)
-def is_missing(value: float, nodata: float, has_nodata: bool) -> bool:
-    """Tell whether a source value stands for none: NaN always does."""
-    return value != value or (has_nodata and value == nodata)
-
-
-@njit(nogil=True)
-def copy_nearest(
-    values: Array, nodata: float, has_nodata: bool, geometry: Geometry, wanted: Array, scratch: Scratch, out: Array
-) -> None:
-    """Write nearest values into an array of the same dtype, which holds the fill value before."""
-    frame, x, y = geometry[0], scratch[0], scratch[1]
+@njit(**KERNEL)
+def pixels_at(frame: Array, stride: int, x: Array, y: Array, at: Array) -> None:
+    """Give the source pixels that hold the centres, as indices into rows of ``stride`` values; -1 outside."""
     height, width, top, left = frame[HEIGHT], frame[WIDTH], frame[TOP], frame[LEFT]
-    for i in range(out.shape[0]):
-        centres(geometry, i, wanted, x, y)
-        for j in range(x.size):
-            row, col = y[j] >> POSITION_BITS, x[j] >> POSITION_BITS
-            if 0 <= row < height and 0 <= col < width:
-                value = values[row - top, col - left]
+    for i in range(x.shape[0]):
+        for j in range(x.shape[1]):
+            row, col = y[i, j] >> POSITION_BITS, x[i, j] >> POSITION_BITS
+            inside = (row >= 0) & (row < height) & (col >= 0) & (col < width)
+            at[i, j] = (row - top) * stride + (col - left) if inside else -1
+
+
+@njit(**KERNEL)
+def nearest(values: Array, nodata: float, has_nodata: bool, at: Array, out: Array) -> None:
+    """Write the values of the source pixels that hold the centres; what has none is left alone."""
+    flat = values.reshape(-1)
+    for i in range(at.shape[0]):
+        for j in range(at.shape[1]):
+            if at[i, j] >= 0:
+                value = flat[at[i, j]]
                 if not is_missing(value, nodata, has_nodata):
                     out[i, j] = value
 
 
-@njit(nogil=True)
-def nearest(
-    values: Array, nodata: float, has_nodata: bool, geometry: Geometry, wanted: Array, scratch: Scratch, span: Array
-) -> None:
-    """Give the values of the source pixels that hold the centres, in rows ``span`` of the block."""
-    frame, x, y, out = geometry[0], scratch[0], scratch[1], scratch[2]
-    height, width, top, left = frame[HEIGHT], frame[WIDTH], frame[TOP], frame[LEFT]
-    for i in range(span[0], span[1]):
-        centres(geometry, i, wanted, x, y)
-        for j in range(x.size):
-            row, col = y[j] >> POSITION_BITS, x[j] >> POSITION_BITS
-            found = math.nan
-            if 0 <= row < height and 0 <= col < width:
-                value = values[row - top, col - left]
-                if not is_missing(value, nodata, has_nodata):
-                    found = float(value)
-            out[i - span[0], j] = found
-
-
-@njit(nogil=True)
-def bilinear(
-    values: Array, nodata: float, has_nodata: bool, geometry: Geometry, wanted: Array, scratch: Scratch, span: Array
-) -> None:
+@njit(**KERNEL)
+def bilinear(values: Array, nodata: float, has_nodata: bool, frame: Array, scratch: Scratch, out: Array) -> None:
     """Interpolate between the four source pixels around the centres."""
-    frame, x, y, out = geometry[0], scratch[0], scratch[1], scratch[2]
+    x, y = scratch[0], scratch[1]
     bounds = (frame[HEIGHT], frame[WIDTH], frame[LOW], frame[HIGH], frame[TOP], frame[LEFT])
-    for i in range(span[0], span[1]):
-        centres(geometry, i, wanted, x, y)
-        for j in range(x.size):
-            out[i - span[0], j] = _bilinear(values, nodata, has_nodata, x[j], y[j], bounds)
+    for i in range(x.shape[0]):
+        for j in range(x.shape[1]):
+            out[i, j] = _bilinear(values, nodata, has_nodata, x[i, j], y[i, j], bounds)
 
 
 type _Bounds = tuple[int, int, int, int, int, int]
 
 
-@njit(nogil=True)
+@njit(**INNER)
 def _bilinear(values: Array, nodata: float, has_nodata: bool, x: int, y: int, bounds: _Bounds) -> float:
     height, width, low, high, top, left = bounds
     row, col = y >> POSITION_BITS, x >> POSITION_BITS
@@ -112,7 +92,7 @@ def _bilinear(values: Array, nodata: float, has_nodata: bool, x: int, y: int, bo
     return found
 
 
-@njit(nogil=True)
+@njit(**INNER)
 def _two_by_two(values: Array, nodata: float, has_nodata: bool, at: tuple[int, int, float, float]) -> float:
     """Interpolate between four pixels; NaN where one is missing."""
     row, col, down, across = at
@@ -126,7 +106,7 @@ def _two_by_two(values: Array, nodata: float, has_nodata: bool, at: tuple[int, i
     return math.nan if missing else above + down * (below - above)
 
 
-@njit(nogil=True)
+@njit(**INNER)
 def _around(
     values: Array, nodata: float, has_nodata: bool, at: tuple[int, int, float, float], bounds: _Bounds
 ) -> float:
@@ -145,58 +125,53 @@ def _around(
     return total / weight if weight > 0.0 else math.nan
 
 
-@njit(nogil=True)
-def cubic(
-    values: Array, nodata: float, has_nodata: bool, geometry: Geometry, wanted: Array, scratch: Scratch, span: Array
-) -> None:
-    """Convolve 4 x 4 source pixels around the centres; bilinear where one of them is missing or beyond the edge."""
-    frame, x, y, out = geometry[0], scratch[0], scratch[1], scratch[2]
+@njit(**KERNEL)
+def cubic(values: Array, nodata: float, has_nodata: bool, frame: Array, scratch: Scratch, out: Array) -> None:
+    """Convolve 4 x 4 source pixels around the centres; bilinear where one of them is missing or beyond the edge.
+
+    The scratch holds positions, and marks where 4 x 4 pixels begin of which one is missing.
+    """
+    x, y, marks = scratch
     bounds = (frame[HEIGHT], frame[WIDTH], frame[LOW], frame[HIGH], frame[TOP], frame[LEFT])
-    for i in range(span[0], span[1]):
-        centres(geometry, i, wanted, x, y)
-        for j in range(x.size):
+    for i in range(x.shape[0]):
+        for j in range(x.shape[1]):
             found = math.nan
-            if (x[j] & MASK) != HALF or (y[j] & MASK) != HALF:
-                found = _cubic(values, nodata, has_nodata, x[j], y[j], bounds)
+            if (x[i, j] & MASK) != HALF or (y[i, j] & MASK) != HALF:
+                found = _cubic(values, marks, x[i, j], y[i, j], bounds)
             if found != found:
-                found = _bilinear(values, nodata, has_nodata, x[j], y[j], bounds)
-            out[i - span[0], j] = found
+                found = _bilinear(values, nodata, has_nodata, x[i, j], y[i, j], bounds)
+            out[i, j] = found
 
 
-@njit(nogil=True)
-def _cubic(values: Array, nodata: float, has_nodata: bool, x: int, y: int, bounds: _Bounds) -> float:
+@njit(**INNER)
+def _cubic(values: Array, marks: Array, x: int, y: int, bounds: _Bounds) -> float:
     """Give NaN where there are not sixteen valid pixels, or the centre lies outside the source."""
     height, _, low, high, top, left = bounds
     row, col = ((y - HALF) >> POSITION_BITS) - 1, ((x - HALF) >> POSITION_BITS) - 1
     if row < 0 or row + 4 > height or col < low or col + 4 > high:
         return math.nan
+    first_row, first_col, stride = np.uint64(row - top), np.uint64(col - left), np.uint64(values.shape[1])
+    if marks.size and marks[first_row, first_col]:
+        return math.nan
     down, across = _keys(((y - HALF) & MASK) * _UNIT), _keys(((x - HALF) & MASK) * _UNIT)
-    return four_by_four(values, nodata, has_nodata, row - top, col - left, down, across)
+    found: float = four_by_four(values, first_row * stride + first_col, stride, down, across)
+    return found
 
 
 type _Four = tuple[float, float, float, float]
 
 
-@njit(nogil=True)
-def four_by_four(
-    values: Array, nodata: float, has_nodata: bool, row: int, col: int, down: _Four, across: _Four
-) -> float:
-    """Sum sixteen weighted pixels; NaN where one is missing."""
-    total, missing = 0.0, False
-    # Unsigned indices: numba then leaves out its look for negative ones.
-    first = np.uint64(col)
-    second, third, fourth = first + np.uint64(1), first + np.uint64(2), first + np.uint64(3)
-    for r in range(4):
-        line = values[np.uint64(row + r)]
-        a, b, c, d = line[first], line[second], line[third], line[fourth]
-        missing |= is_missing(a, nodata, has_nodata) | is_missing(b, nodata, has_nodata)
-        missing |= is_missing(c, nodata, has_nodata) | is_missing(d, nodata, has_nodata)
-        west, east = across[0] * float(a) + across[1] * float(b), across[2] * float(c) + across[3] * float(d)
-        total += (west + east) * (down[0] if r == 0 else down[1] if r == 1 else down[2] if r == 2 else down[3])
-    return math.nan if missing else total
+@njit(**INNER)
+def four_by_four(values: Array, first: int, stride: int, down: _Four, across: _Four) -> float:
+    """Sum sixteen weighted pixels that are all there."""
+    total: float = dot(values, first, across) * down[0]
+    total += dot(values, first + stride, across) * down[1]
+    total += dot(values, first + np.uint64(2) * stride, across) * down[2]
+    total += dot(values, first + np.uint64(3) * stride, across) * down[3]
+    return total
 
 
-@njit(nogil=True)
+@njit(**INNER)
 def _keys(t: float) -> _Four:
     """Give the weights of four pixels at distances 1 + t, t, 1 - t, 2 - t: cubic convolution with a = -1/2."""
     w0 = t * (-0.5 + t * (1.0 - 0.5 * t))

@@ -10,6 +10,8 @@ from terracube.cubes.warp.frame import (
     EMPTY,
     EXACT,
     HEIGHT,
+    INNER,
+    KERNEL,
     NOWHERE,
     ONE,
     PERIOD,
@@ -27,7 +29,7 @@ from terracube.cubes.warp.frame import (
 _SLIVER = 1 << (POSITION_BITS - 18)
 
 
-@njit(nogil=True)
+@njit(**INNER)
 def centres(geometry: Geometry, row: int, wanted: Array, x: Array, y: Array) -> None:
     """Give the position of the centres of one row of a block; NOWHERE for pixels that are not ``wanted``."""
     frame, cells, nodes = geometry
@@ -48,7 +50,7 @@ def centres(geometry: Geometry, row: int, wanted: Array, x: Array, y: Array) -> 
                 x[j] = NOWHERE
 
 
-@njit(nogil=True)
+@njit(**INNER)
 def _through_cells(frame: Array, cells: Array, nodes: Array, row: int, x: Array, y: Array) -> None:
     line, first = frame[ROW] + row, frame[COL]
     last = first + x.size
@@ -64,30 +66,34 @@ def _through_cells(frame: Array, cells: Array, nodes: Array, row: int, x: Array,
                 x[j - first] = nodes[0, at + j % ROOT]
                 y[j - first] = nodes[1, at + j % ROOT]
         else:
-            _interpolate(nodes[0], at, level, line % ROOT, begin % ROOT, x[begin - first : end - first])
-            _interpolate(nodes[1], at, level, line % ROOT, begin % ROOT, y[begin - first : end - first])
+            # No slices: to make one costs more than to fill it.
+            where, part = (at, level, line % ROOT), (begin % ROOT, end - begin, begin - first)
+            _interpolate(nodes, 0, where, part, x)
+            _interpolate(nodes, 1, where, part, y)
 
 
-@njit(nogil=True)
-def _interpolate(nodes: Array, at: int, level: int, line: int, begin: int, out: Array) -> None:
+@njit(**INNER)
+def _interpolate(nodes: Array, axis: int, where: tuple[int, int, int], part: tuple[int, int, int], out: Array) -> None:
     """Give pixels ``begin`` onwards of one line of a root cell: the bilinear form at odd half pixels, exact."""
+    at, level, line = where
+    begin, count, start = part
     step, side = 1 << level, (ROOT >> level) + 1
     shift = 10 - 2 * level
     down = 2 * (line % step) + 1
-    end = begin + out.size
+    end = begin + count
     for cell in range(begin >> level, ((end - 1) >> level) + 1):
         node = at + (line >> level) * side + cell
-        west = nodes[node] * (2 * step - down) + nodes[node + side] * down
-        slope = nodes[node + 1] * (2 * step - down) + nodes[node + side + 1] * down - west
+        west = nodes[axis, node] * (2 * step - down) + nodes[axis, node + side] * down
+        slope = nodes[axis, node + 1] * (2 * step - down) + nodes[axis, node + side + 1] * down - west
         low, high = max(begin, cell << level), min(end, (cell + 1) << level)
         place = (west * (2 * step) + slope * (2 * (low % step) + 1)) << shift
         stride = (2 * slope) << shift
-        for j in range(low - begin, high - begin):
+        for j in range(start + low - begin, start + high - begin):
             out[j] = place
             place += stride
 
 
-@njit(nogil=True)
+@njit(**INNER)
 def boxes(geometry: Geometry, row: int, wanted: Array, box: Array) -> None:
     """Give west, east, north and south of the pixels of one row of a block; NOWHERE for those not ``wanted``."""
     frame, cells, nodes = geometry
@@ -110,7 +116,7 @@ def boxes(geometry: Geometry, row: int, wanted: Array, box: Array) -> None:
                 box[:, j] = NOWHERE
 
 
-@njit(nogil=True)
+@njit(**INNER)
 def _boxes_through_cells(frame: Array, cells: Array, nodes: Array, row: int, box: Array) -> None:
     line, first = frame[ROW] + row, frame[COL]
     last = first + box.shape[1]
@@ -131,7 +137,7 @@ def _boxes_through_cells(frame: Array, cells: Array, nodes: Array, row: int, box
             _rims(nodes[1], (at, level, line % ROOT, begin % ROOT), thin, part[2], part[3])
 
 
-@njit(nogil=True)
+@njit(**INNER)
 def _thin(nodes: Array, at: int, level: int) -> bool:
     """Tell whether the box between the first and last corner of a pixel would be much smaller than the pixel.
 
@@ -145,7 +151,7 @@ def _thin(nodes: Array, at: int, level: int) -> bool:
     return abs(along_x * along_y) < 0.25 * abs(along_x * aside_y - along_y * aside_x)
 
 
-@njit(nogil=True)
+@njit(**INNER)
 def _rims(nodes: Array, where: tuple[int, int, int, int], thin: bool, low: Array, high: Array) -> None:
     """Give the smallest and largest coordinate of the corners of pixels ``begin`` onwards of a line of a root cell."""
     at, level, line, begin = where
@@ -174,7 +180,21 @@ def _rims(nodes: Array, where: tuple[int, int, int, int], thin: bool, low: Array
             low[j - begin], high[j - begin] = least, most
 
 
-@njit(nogil=True)
+@njit(**KERNEL)
+def centres_of_rows(geometry: Geometry, first: int, wanted: Array, x: Array, y: Array) -> None:
+    """Give the positions of the centres of rows ``first`` onwards, as many as there is room for."""
+    for i in range(x.shape[0]):
+        centres(geometry, first + i, wanted, x[i], y[i])
+
+
+@njit(**KERNEL)
+def boxes_of_rows(geometry: Geometry, first: int, wanted: Array, box: Array) -> None:
+    """Give the boxes of rows ``first`` onwards, as many as there is room for: (row, side, column)."""
+    for i in range(box.shape[0]):
+        boxes(geometry, first + i, wanted, box[i])
+
+
+@njit(**INNER)
 def span(low: int, high: int, first: int, last: int) -> tuple[int, int]:
     """Give the first source pixel of [first, last) that a stretch covers and the one after the last."""
     begin = (low + _SLIVER) >> POSITION_BITS
@@ -182,7 +202,7 @@ def span(low: int, high: int, first: int, last: int) -> tuple[int, int]:
     return max(begin, first), min(max(end, begin + 1), last)
 
 
-@njit(nogil=True)
+@njit(**KERNEL)
 def hull_of_centres(geometry: Geometry, height: int, x: Array, y: Array, hull: Array) -> None:
     """Give first row, row after the last, first column, column after the last of the source pixels at centres."""
     frame = geometry[0]
@@ -197,7 +217,7 @@ def hull_of_centres(geometry: Geometry, height: int, x: Array, y: Array, hull: A
                 hull[2], hull[3] = min(hull[2], col), max(hull[3], col + 1)
 
 
-@njit(nogil=True)
+@njit(**KERNEL)
 def hull_of_boxes(geometry: Geometry, height: int, box: Array, hull: Array) -> None:
     """Give the same of the pixels that boxes cover, and the most in one; columns run on beyond a turn of the globe."""
     frame = geometry[0]

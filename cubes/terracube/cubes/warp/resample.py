@@ -13,15 +13,19 @@ from terracube.core.errors import InputError
 from terracube.cubes.warp import points
 from terracube.cubes.warp.areas import average, mode
 from terracube.cubes.warp.finish import to_floats, to_integers
-from terracube.cubes.warp.placement import Placement
-from terracube.cubes.warp.wide import BILINEAR, CUBIC, SCALES, widened
+from terracube.cubes.warp.missing import around, holes
+from terracube.cubes.warp.placement import AREAS, Placement
+from terracube.cubes.warp.positions import boxes_of_rows, centres_of_rows
+from terracube.cubes.warp.wide import RUN, widened
 
 type _Array = NDArray[Any]
 type _Kernel = Callable[..., None]
 
 _DTYPES = tuple(np.dtype(name) for name in ("u1", "i1", "u2", "i2", "u4", "i4", "f4", "f8"))
 # Results are worked out in float64 and finished in strips of about this many pixels, which stay in the cache.
-_STRIP = 1 << 16
+_STRIP = 1 << 15
+# Blocks of up to so many strips keep which source pixels are theirs: two mebibytes.
+_KEPT_STRIPS = 16
 
 
 def warp(
@@ -81,12 +85,14 @@ def warp(
     wanted = _filled(out, fill) if keep else np.empty((0, 0), bool)
     if keep and not wanted.any():
         return
+    if placement.copy and not keep and out.dtype == values.dtype and (scale, offset) == (1.0, 0.0):
+        _copy(values, placement, nodata, out, fill)
+        return
     target = np.ascontiguousarray(out)
     if not keep:
         target[...] = fill
-    plain = target.dtype == values.dtype.newbyteorder("=") and (scale, offset) == (1.0, 0.0)
-    if plain and _method(placement) == "nearest":
-        _copy(_ready(values, placement), placement, nodata, wanted, target)
+    if placement.copy or placement.method == "nearest":
+        _nearest(_ready(values, placement), placement, nodata, wanted, target, fill, (scale, offset))
     else:
         _resample(_ready(values, placement), placement, nodata, wanted, target, (scale, offset))
     if target is not out:
@@ -117,10 +123,6 @@ def _filled(out: _Array, fill: float) -> NDArray[np.bool_]:
     return found
 
 
-def _method(placement: Placement) -> str:
-    return "nearest" if placement.copy else placement.method
-
-
 def _ready(values: _Array, placement: Placement) -> _Array:
     """Give the values as the kernels are compiled for: native, contiguous, not read-only, run on around the globe."""
     if any(placement.pad):
@@ -137,10 +139,17 @@ def _missing(dtype: np.dtype[Any], nodata: float | None) -> tuple[Any, bool]:
         return dtype.type(nodata), True
 
 
-def _copy(values: _Array, placement: Placement, nodata: float | None, wanted: _Array, out: _Array) -> None:
-    width = out.shape[1]
-    scratch = (np.empty(width, "int64"), np.empty(width, "int64"))
-    points.copy_nearest(values, *_missing(values.dtype, nodata), placement.geometry, wanted, scratch, out)
+def _copy(values: _Array, placement: Placement, nodata: float | None, out: _Array, fill: float) -> None:
+    """Put pixels that are those of the target into their place."""
+    if placement.part.shape != out.shape:
+        out[...] = fill
+    part = out[placement.part.slices]
+    part[...] = values
+    missing, has_missing = _missing(values.dtype, nodata)
+    if values.dtype.kind == "f" or (has_missing and missing != fill):
+        marks = holes(values, missing, has_missing)
+        if marks.size:
+            part[marks.view("bool")] = fill
 
 
 def _resample(
@@ -151,38 +160,103 @@ def _resample(
     out: _Array,
     linear: tuple[float, float],
 ) -> None:
+    """Work strip by strip: where the pixels lie, what they become, and how that is written."""
     height, width = out.shape
     count = min(max(_STRIP // width, 1), height)
-    found = np.empty((count, width))
-    kernel, scratch = _kernel(placement, found, values.dtype)
-    variant = CUBIC if placement.method == "cubic" else BILINEAR
-    missing, limits = _missing(values.dtype, nodata), _limits(out.dtype, nodata)
+    missing, has_missing = _missing(values.dtype, nodata)
+    marks = holes(values, missing, has_missing)
+    if marks.size and marks.all():
+        return
+    has_missing = has_missing and marks.size > 0
+    kernel, room = _kernel(placement, values.dtype, around(marks, *_taps(placement)))
+    find, places = _places(placement.method, count, width)
+    found, limits = np.empty((count, width)), _limits(out.dtype, nodata)
     for start in range(0, height, count):
-        stop = min(start + count, height)
-        rows = np.array([start, stop, variant])
-        kernel(values, *missing, placement.geometry, wanted, scratch, rows)
-        if out.dtype.kind == "f":
-            to_floats(found, *linear, out[start:stop])
-        else:
-            to_integers(found, limits, out[start:stop])
+        into = out[start : start + count]
+        rows = into.shape[0]
+        here = tuple(place[:rows] for place in places)
+        find(placement.geometry, start, wanted, *here)
+        found[:rows] = np.nan
+        kernel(values, missing, has_missing, placement.geometry[0], here + room, found[:rows])
+        _finish(found[:rows], limits, linear, into)
 
 
-def _kernel(placement: Placement, found: _Array, dtype: np.dtype[Any]) -> tuple[_Kernel, tuple[_Array, ...]]:
+def _finish(found: _Array, limits: _Array, linear: tuple[float, float], out: _Array) -> None:
+    if out.dtype.kind == "f":
+        to_floats(found, *linear, out)
+    else:
+        to_integers(found, limits, out)
+
+
+def _nearest(
+    values: _Array,
+    placement: Placement,
+    nodata: float | None,
+    wanted: _Array,
+    out: _Array,
+    fill: float,
+    linear: tuple[float, float],
+) -> None:
+    """Take the values of single pixels, strip by strip; in small blocks which they are is worked out once."""
+    height, width = out.shape
+    missing, has_missing = _missing(values.dtype, nodata)
+    # Numbers that are only copied need no float64 on the way.
+    copied = out.dtype == values.dtype and linear == (1.0, 0.0)
+    if copied and out.dtype.kind != "f":
+        has_missing = has_missing and missing != fill
+    small = out.size <= _STRIP * _KEPT_STRIPS and not wanted.size
+    known = placement.kept.get("nearest") if small else None
+    count = height if small and copied else min(max(_STRIP // width, 1), height)
+    if small and known is None:
+        known = placement.kept["nearest"] = _pixels(placement, values.shape[1], 0, height, wanted)
+    for start in range(0, height, count):
+        into = out[start : start + count]
+        stop = start + into.shape[0]
+        at = _pixels(placement, values.shape[1], start, stop, wanted) if known is None else known[start:stop]
+        if copied:
+            points.nearest(values, missing, has_missing, at, into)
+            continue
+        found = np.full(into.shape, np.nan)
+        points.nearest(values, missing, has_missing, at, found)
+        _finish(found, _limits(out.dtype, nodata), linear, into)
+
+
+def _pixels(placement: Placement, stride: int, start: int, stop: int, wanted: _Array) -> NDArray[np.int32]:
+    """Give the source pixels that hold the centres of some rows; a window has fewer than 2^31."""
+    shape = (stop - start, placement.target.shape.x)
+    x, y, at = np.empty(shape, "int64"), np.empty(shape, "int64"), np.empty(shape, "int32")
+    centres_of_rows(placement.geometry, start, wanted, x, y)
+    points.pixels_at(placement.geometry[0], stride, x, y, at)
+    return at
+
+
+def _places(method: str, count: int, width: int) -> tuple[_Kernel, tuple[_Array, ...]]:
+    """Give what finds the pixels of some rows in the source, and room for where they lie."""
+    if method in AREAS:
+        return boxes_of_rows, (np.empty((count, 4, width), "int64"),)
+    return centres_of_rows, (np.empty((count, width), "int64"), np.empty((count, width), "int64"))
+
+
+def _kernel(placement: Placement, dtype: np.dtype[Any], marks: _Array) -> tuple[_Kernel, tuple[_Array, ...]]:
     """Give the kernel of a placement and the room that it works in."""
-    width, method = found.shape[1], _method(placement)
-    if method in ("average", "mode"):
+    method = placement.method
+    if method in AREAS:
         weights = np.empty(sum(placement.window.shape) + sum(placement.pad))
-        box = np.empty((4, width), "int64")
         if method == "average":
-            return average, (box, found, weights)
-        return mode, (box, found, weights, _table(placement.largest, dtype))
-    x, y = np.empty(width, "int64"), np.empty(width, "int64")
+            return average, (weights,)
+        return mode, (weights, _table(placement.largest, dtype), np.zeros(1))
     if placement.widened:
-        reach = sum(math.ceil((2 if method == "cubic" else 1) / part) for part in placement.scale)
-        weights = np.empty(SCALES + 2 * reach)
-        weights[:SCALES] = placement.scale
-        return widened, (x, y, found, weights)
-    return {"nearest": points.nearest, "bilinear": points.bilinear, "cubic": points.cubic}[method], (x, y, found)
+        rows, columns = _taps(placement)
+        stretch = np.array([method == "cubic", *placement.scale], "float64")
+        room = (marks, np.empty((rows + 1, RUN)), np.empty((columns + 1, RUN)), np.empty(RUN, "int64"), stretch)
+        return widened, room
+    return (points.cubic, (marks,)) if method == "cubic" else (points.bilinear, ())
+
+
+def _taps(placement: Placement) -> tuple[int, int]:
+    """Give the rows and columns of source pixels that a kernel takes."""
+    radius = {"bilinear": 1, "cubic": 2}.get(placement.method, 0)
+    return 2 * math.ceil(radius / placement.scale.y), 2 * math.ceil(radius / placement.scale.x)
 
 
 def _table(largest: int, dtype: np.dtype[Any]) -> _Array:
