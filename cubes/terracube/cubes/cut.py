@@ -12,7 +12,8 @@ from terracube.core.errors import InputError
 from terracube.cubes.grid import YX
 from terracube.cubes.plan import CubePlan
 
-BUDGET = 64 << 20
+# Smaller blocks than the tiles of the files decode each tile several times, which deep stacks would suffer from.
+BUDGET = 128 << 20
 _SIDES = (2048, 1024, 512, 256, 128)
 _FEWEST = 4
 

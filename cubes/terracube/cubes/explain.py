@@ -24,6 +24,8 @@ from terracube.cubes.sources import Scene, Source, verify_header
 from terracube.cubes.warp import place, reach
 from terracube.cubes.window import Window
 
+_PLACE_BYTES = 16
+
 
 @dataclass(frozen=True, slots=True)
 class SourcePlan:
@@ -254,14 +256,16 @@ def _memory(plan: CubePlan, blocks: Blocks, *, together: bool) -> int:
     steps, rows, cols = (max(sizes) for sizes in blocks.chunks)
     sizes = [np.dtype(band.dtype).itemsize for band in plan.bands]
     result = steps * rows * cols * (sum(sizes) if together else max(sizes))
-    beside = 0
+    beside, placed = 0, 0
     for scene in (scene for group in plan.groups for scene in group):
-        for _, source, _ in _layers(plan, scene):
+        for _, source, method in _layers(plan, scene):
+            if method == "nearest" and not source.grid.same_pixels(plan.grid):
+                placed = _PLACE_BYTES * rows * cols  # where each pixel lies, worked out once for all dates
             ratio = _ratio(source.grid, plan.grid)
             pixels = rows * cols * ratio + sum(source.tile) * (rows + cols) + source.tile[0] * source.tile[1]
             beside = max(beside, int(pixels * np.dtype(source.dtype).itemsize))
     masks = rows * cols * 3 if plan.rules else 0
-    return result + beside + masks
+    return result + beside + placed + masks
 
 
 def _ratio(source: Grid, target: Grid) -> float:

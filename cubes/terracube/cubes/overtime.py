@@ -70,7 +70,8 @@ def reduce_time(
     if call.engine != "terracube":
         raise InputError("blocks are read by our own engine alone", where="engine", got=repr(call.engine))
     remember(plan)
-    blocks = cut(plan, chunks)
+    # What a block holds are numbers as they are stored.
+    blocks = cut(replace(plan, bands=_as_read(plan)), chunks)
     blocks = Blocks((len(plan.groups),), blocks.y, blocks.x)
     key = f"overtime-{plan.digest[:24]}-{tokenize(how, blocks)[:16]}"
     ones = tuple((1,) * len(sizes) for sizes in (blocks.y, blocks.x))
@@ -113,6 +114,10 @@ def _stored(plan: CubePlan, band: BandPlan) -> BandPlan | None:
     return replace(band, dtype=first.dtype, nodata=float(first.nodata), scaled=False)
 
 
+def _as_read(plan: CubePlan) -> tuple[BandPlan, ...]:
+    return tuple(_stored(plan, band) or band for band in plan.bands)
+
+
 def _result_type(band: BandPlan, how: How) -> str:
     if band.scaled:
         return band.dtype
@@ -124,15 +129,14 @@ def _result_type(band: BandPlan, how: How) -> str:
 def _run(plan: CubePlan, how: How, blocks: Blocks, block_id: tuple[int, ...]) -> NDArray[Any]:
     _, window = blocks.of((0, *block_id))
     target = plan.grid.window(*window)
-    stored = [_stored(plan, band) for band in plan.bands]
-    bands = tuple(kept or band for kept, band in zip(stored, plan.bands, strict=True))
+    bands = _as_read(plan)
     reader = BlockReader(replace(plan, bands=bands), target)
     found: dict[str, NDArray[Any]] = {}
-    for number, (band, kept) in enumerate(zip(plan.bands, stored, strict=True)):
+    for number, (band, read) in enumerate(zip(plan.bands, bands, strict=True)):
         values = reader.band(number)
         result, count = reduce_dates(values, how, nodata=bands[number].nodata)
         del values
-        if kept is not None:
+        if band.scaled and not read.scaled:
             result = _scaled(plan, band, result, count)
         found[band.name], found[f"{band.name}_count"] = result, count
     reader.tell()
