@@ -12,8 +12,10 @@ from terracube.core.errors import InputError
 from terracube.cubes.grid import YX
 from terracube.cubes.plan import CubePlan
 
-# Smaller blocks than the tiles of the files decode each tile several times, which deep stacks would suffer from.
-BUDGET = 128 << 20
+BUDGET = 64 << 20
+# Blocks much smaller than the tiles of the files decode each tile many times: deep stacks may take twice the budget
+# before their blocks get smaller than this.
+_SMALL = 256
 _SIDES = (2048, 1024, 512, 256, 128)
 _FEWEST = 4
 
@@ -88,7 +90,8 @@ def _side(name: str, size: Any) -> int:
 def _auto(plan: CubePlan) -> tuple[int, YX]:
     """Choose the largest block in the budget that leaves some work for every core, on tile borders if it can."""
     bytes_per_pixel = len(plan.groups) * max(np.dtype(band.dtype).itemsize for band in plan.bands)
-    fitting = [side for side in _SIDES if side * side * bytes_per_pixel <= BUDGET] or [_SIDES[-1]]
+    fitting = [side for side in _SIDES if side * side * bytes_per_pixel <= (2 if side <= _SMALL else 1) * BUDGET]
+    fitting = fitting or [_SIDES[-1]]
     area = plan.grid.shape.y * plan.grid.shape.x
     shared = [side for side in fitting if side * side * _FEWEST <= area]
     side = (shared or fitting[-1:])[0]

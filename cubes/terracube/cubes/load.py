@@ -79,7 +79,7 @@ def load(
         Target pixels. Without it: those of the finest band, where all items share them; or give ``bbox`` (longitude
         and latitude, unless ``bbox_crs`` says otherwise), ``crs`` and ``resolution``.
     chunks : "auto", int, mapping, or None
-        Pixels along ``y`` and ``x`` (and steps along ``time``) of a block. ``"auto"``: at most 128 MiB per block, on
+        Pixels along ``y`` and ``x`` (and steps along ``time``) of a block. ``"auto"``: at most 64 MiB per block, on
         the borders of the files' tiles where the pixels agree. ``None`` reads at once, on all cores.
     engine : "terracube", "odc" or "stackstac"
         Who reads: the others (extras, for comparison) give the same layout.
