@@ -126,7 +126,7 @@ class TestRealScenes:
         """The same in another CRS: a pixel takes the one that holds its projected centre."""
         found = as_array(load(items, bands=BANDS, grid=european)).compute(scheduler="sync").values
         wanted = plain_cube(items, european, CLOUDY)
-        # The lattice is exact to 5e-4 of a pixel: the few centres closer than that to an edge may go to either side.
+        # The lattice is exact to 2e-4 of a pixel: the few centres closer than that to an edge may go to either side.
         same = (np.isnan(found) & np.isnan(wanted)) | (np.abs(found - wanted) < 1e-6)
         assert same.mean() > 0.9995
 

@@ -41,7 +41,7 @@ def run(
     nodata: float | None = None,
     dtype: Any = "float64",
     fill: float = np.nan,
-    bound: float = 5e-4,
+    bound: float = 2e-4,
     **options: Any,
 ) -> np.ndarray:
     """Warp into a block, handing over nothing but a copy of the window that is asked for."""

@@ -71,7 +71,7 @@ class _Place:
     kept: dict[str, NDArray[Any]] = field(default_factory=dict)
 
 
-def place(source: Grid, target: Grid, method: str, *, bound: float = 5e-4) -> Placement | None:
+def place(source: Grid, target: Grid, method: str, *, bound: float = 2e-4) -> Placement | None:
     """Find a block of the target in a source.
 
     Parameters
