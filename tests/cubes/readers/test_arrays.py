@@ -101,7 +101,7 @@ def _netcdf(path: Path, values: Any = VALUES, *, y: Any = Y, x: Any = X, fmt: st
 
 def _whole(location: Location, band: int = 1) -> np.ndarray:
     header = arrays.read_header(location, where="item/b04")
-    return arrays.read_window(location, band, Window(0, 0, *header.grid.shape))
+    return arrays.read_pixels(location, band, Window(0, 0, *header.grid.shape))
 
 
 def _serve(server: Any, folder: Path, at: str = "/s.zarr") -> str:
@@ -128,7 +128,7 @@ def test_zarr(tmp_path, version, how):
     assert np.array_equal(_whole(location), VALUES)
     for again in (Location(f"{location.href}/b04"), Location(f"{location.href}/", "/b04/")):
         assert arrays.read_header(again, where="x") == header
-    part = arrays.read_window(location, 1, Window(13, 17, 25, 41))
+    part = arrays.read_pixels(location, 1, Window(13, 17, 25, 41))
     assert part.dtype == np.uint16
     assert np.array_equal(part, VALUES[13:38, 17:58])
 
@@ -168,7 +168,7 @@ def test_netcdf(tmp_path, fmt):
     assert header.offset == (None,)
     assert header.tile == (1, COLS)
     assert np.array_equal(_whole(location), values)
-    assert np.array_equal(arrays.read_window(location, 1, Window(3, 5, 7, 11)), values[3:10, 5:16])
+    assert np.array_equal(arrays.read_pixels(location, 1, Window(3, 5, 7, 11)), values[3:10, 5:16])
 
 
 def test_netcdf_chunks_and_groups(tmp_path):
@@ -217,7 +217,7 @@ def test_south_up(tmp_path, kind):
     assert header.flipped
     assert header.grid == GRID
     assert np.array_equal(_whole(location), VALUES[::-1])
-    assert np.array_equal(arrays.read_window(location, 1, Window(5, 6, 7, 8)), VALUES[::-1][5:12, 6:14])
+    assert np.array_equal(arrays.read_pixels(location, 1, Window(5, 6, 7, 8)), VALUES[::-1][5:12, 6:14])
 
 
 @pytest.mark.parametrize("kind", ["zarr", "netcdf"])
@@ -237,7 +237,7 @@ def test_bands_and_dropped_dimensions(tmp_path, kind):
         assert np.array_equal(_whole(location, band), VALUES // band)
     for band in (0, 4):
         with pytest.raises(InputError, match="no such band"):
-            arrays.read_window(location, band, Window(0, 0, 1, 1))
+            arrays.read_pixels(location, band, Window(0, 0, 1, 1))
 
 
 @pytest.mark.parametrize("shape", [(2, 2, 5, 5), (5,), (), (0, 5)])
@@ -425,18 +425,18 @@ def test_a_broken_chunk(tmp_path):
     with pytest.raises(AssetError, match="cannot decode"):
         _whole(location)
     with pytest.raises(InputError, match="no number"):
-        arrays.read_window(location, 1, Window(0, 0, 50, 70), on_bad=print)
+        arrays.read_pixels(location, 1, Window(0, 0, 50, 70), on_bad=print)
     told: list[str] = []
-    found = arrays.read_window(location, 1, Window(0, 0, 50, 70), on_bad=told.append, missing=0)
+    found = arrays.read_pixels(location, 1, Window(0, 0, 50, 70), on_bad=told.append, missing=0)
     expected = VALUES.copy()
     expected[20:40, 40:60] = 0
     assert np.array_equal(found, expected)
-    found = arrays.read_window(location, 1, Window(25, 45, 20, 20), on_bad=told.append, missing=0)
+    found = arrays.read_pixels(location, 1, Window(25, 45, 20, 20), on_bad=told.append, missing=0)
     assert np.array_equal(found, expected[25:45, 45:65])
     assert len(told) == 2
     assert told[0] == told[1]
     assert "chunk 1, 2" in told[0]
-    assert np.array_equal(arrays.read_window(location, 1, Window(0, 0, 20, 70)), VALUES[:20])
+    assert np.array_equal(arrays.read_pixels(location, 1, Window(0, 0, 20, 70)), VALUES[:20])
 
 
 def test_a_giant_chunk(tmp_path):
@@ -455,7 +455,7 @@ def test_a_broken_chunk_of_netcdf(tmp_path):
     assert content.count(chunk) == 1
     (tmp_path / "a.nc").write_bytes(content.replace(chunk, bytes(40) + chunk[40:]))
     told: list[str] = []
-    found = arrays.read_window(location, 1, Window(0, 0, ROWS, COLS), on_bad=told.append, missing=0)
+    found = arrays.read_pixels(location, 1, Window(0, 0, ROWS, COLS), on_bad=told.append, missing=0)
     expected = VALUES.copy()
     expected[20:40, 40:60] = 0
     assert np.array_equal(found, expected)
@@ -482,7 +482,7 @@ def test_over_http(tmp_path, file_server, version, sharded):
     assert np.array_equal(_whole(location), VALUES)
     chunk = "/s.zarr/b04/" + ("c/1/1" if version == 3 else "1.1")
     before = len(file_server.requests_of(chunk))
-    assert np.array_equal(arrays.read_window(location, 1, Window(41, 45, 2, 3)), VALUES[41:43, 45:48])
+    assert np.array_equal(arrays.read_pixels(location, 1, Window(41, 45, 2, 3)), VALUES[41:43, 45:48])
     if not sharded:
         assert before == 1
         assert len(file_server.requests_of(chunk)) == 1
@@ -499,7 +499,7 @@ def test_a_server_that_fails(tmp_path, file_server, file_servers):
         assert np.array_equal(_whole(location), VALUES)
         chunk.faults = [file_servers.Fault(503)] * 9
         with pytest.raises(UnreachableError):
-            arrays.read_window(location, 1, Window(0, 0, 50, 70), on_bad=print, missing=0)
+            arrays.read_pixels(location, 1, Window(0, 0, 50, 70), on_bad=print, missing=0)
 
 
 def test_netcdf_over_http(tmp_path, file_server, monkeypatch):
@@ -538,9 +538,9 @@ def test_windows_outside(tmp_path):
     location = _store(tmp_path / "s.zarr")
     for window in (Window(0, 0, 51, 1), Window(-1, 0, 2, 2), Window(0, 0, 0, 5), Window(0, 69, 1, 2)):
         with pytest.raises(InputError, match="window"):
-            arrays.read_window(location, 1, window)
+            arrays.read_pixels(location, 1, window)
     with pytest.raises(InputError, match="overview"):
-        arrays.read_window(location, 1, Window(0, 0, 1, 1), level=1)
+        arrays.read_pixels(location, 1, Window(0, 0, 1, 1), level=1)
 
 
 def _edit(path: Path, **changes: Any) -> None:
@@ -603,7 +603,7 @@ def test_any_bytes_as_metadata(tmp_path, data):
     path.write_bytes(content[: data.draw(st.integers(0, len(content)))] if data.draw(st.booleans()) else content)
     try:
         header = arrays.read_header(location, where="x")
-        arrays.read_window(location, 1, Window(0, 0, min(5, header.grid.shape.y), 1))
+        arrays.read_pixels(location, 1, Window(0, 0, min(5, header.grid.shape.y), 1))
     except (AssetError, HostileInputError, MetadataError):
         return
 
@@ -665,7 +665,7 @@ def test_threads(tmp_path, kind):
     locations = [make(tmp_path / f"{k}") for k in range(netcdf._MAX_OPEN + 3)]
     windows = [(locations[k % len(locations)], Window(k % 30, k % 40, 20, 30)) for k in range(66)]
     with ThreadPoolExecutor(8) as pool:
-        found = list(pool.map(lambda task: arrays.read_window(task[0], 1, task[1]), windows))
+        found = list(pool.map(lambda task: arrays.read_pixels(task[0], 1, task[1]), windows))
     for (_, window), values in zip(windows, found, strict=True):
         assert np.array_equal(values, VALUES[window.slices])
 

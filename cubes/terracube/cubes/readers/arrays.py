@@ -14,6 +14,7 @@ from terracube.core.errors import AssetError, InputError, TerraCubeError
 from terracube.cubes.access import Location, NotThereError, open_bytes
 from terracube.cubes.readers import cache, netcdf, zarrs
 from terracube.cubes.readers.cf import header_of
+from terracube.cubes.readers.checks import as_stored, check_band, check_inside, check_missing
 from terracube.cubes.readers.header import Header
 from terracube.cubes.readers.zarrstore import BROKEN, BytesStore
 from terracube.cubes.window import Window
@@ -56,7 +57,7 @@ def read_header(location: Location, *, where: str) -> Header:
     return _zarr(location, where)[1]
 
 
-def read_window(
+def read_pixels(
     location: Location,
     band: int,
     window: Window,
@@ -65,33 +66,9 @@ def read_window(
     on_bad: Callable[[str], None] | None = None,
     missing: float | None = None,
 ) -> NDArray[Any]:
-    """Read a window of one band, in the numbers that the file holds, north-up.
+    """Read a window of one band, with the contract of :func:`terracube.cubes.readers.read_pixels`.
 
-    Parameters
-    ----------
-    location : Location
-    band : int
-        From 1.
-    window : Window
-        Inside the raster, counted from its north-west corner.
-    level : int
-        0; a level of a pyramid is an array with a location of its own.
-    on_bad : callable or None
-        Called once with each chunk that cannot be decoded, in a text that does not depend on the window. ``None``: such
-        a chunk is an error.
-    missing : number or None
-        What pixels of such a chunk become; needed with ``on_bad``.
-
-    Returns
-    -------
-    array (y, x), dtype of the variable
-
-    Raises
-    ------
-    InputError
-        If there is no such band, level or window.
-    AssetError
-        If the pixels cannot be decoded, or the file is gone or cannot be reached.
+    ``level`` is 0 always: a level of a pyramid is an array with a location of its own.
     """
     where = str(location)
     if _is_netcdf(location):
@@ -177,8 +154,9 @@ class _Reading:
     def window(
         self, band: int, window: Window, level: int, on_bad: Callable[[str], None] | None, missing: float | None
     ) -> NDArray[Any]:
+        """Read a window of a band; where it cannot be decoded, chunk by chunk."""
         self._check(band, window, level, on_bad, missing)
-        stored = self._stored(window)
+        stored = as_stored(window, self._header)
         try:
             found = self._part(band, stored)
         except TerraCubeError:
@@ -191,12 +169,6 @@ class _Reading:
             raise AssetError("cannot decode pixels", where=self._where, expected=str(window), got=told)
         found = self._tile_by_tile(band, stored, on_bad, missing)
         return found[::-1] if self._header.flipped else found
-
-    def _stored(self, window: Window) -> Window:
-        """Give the rows as the file counts them."""
-        if not self._header.flipped:
-            return window
-        return Window(self._header.grid.shape.y - window.stop[0], window.col, window.height, window.width)
 
     def _part(self, band: int, part: Window) -> NDArray[Any]:
         leading = self._shape[:-2]
@@ -218,30 +190,12 @@ class _Reading:
 
     def _check(self, band: int, window: Window, level: int, on_bad: object, missing: float | None) -> None:
         header, where = self._header, self._where
-        if not 1 <= band <= header.count:
-            raise InputError("no such band", where=where, expected=f"1 to {header.count}", got=str(band))
+        check_band(header, band, where=where)
         if level:
             raise InputError("no such overview", where=where, expected="0", got=str(level))
-        height, width = header.level_shape(0)
-        if not (0 <= window.row < window.stop[0] <= height and 0 <= window.col < window.stop[1] <= width):
-            raise InputError(
-                "the window is not inside the raster", where=where, expected=f"{height} x {width}", got=str(window)
-            )
-        if on_bad is not None and not _holds(header.dtypes[band - 1], missing):
-            raise InputError(
-                "no number for pixels that cannot be decoded",
-                where="missing",
-                expected=header.dtypes[band - 1],
-                got=str(missing),
-            )
-
-
-def _holds(dtype: str, missing: float | None) -> bool:
-    kind = np.dtype(dtype)
-    if missing is None or kind.kind == "f":
-        return missing is not None
-    limits = np.iinfo(kind)
-    return float(missing).is_integer() and bool(limits.min <= missing <= limits.max)
+        check_inside(header, window, 0, where=where)
+        if on_bad is not None:
+            check_missing(missing, np.dtype(header.dtypes[band - 1]))
 
 
 def _tiles(window: Window, tile: tuple[int, int]) -> Iterator[tuple[int, int, Window]]:

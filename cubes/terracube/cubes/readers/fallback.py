@@ -39,6 +39,7 @@ class _Idle:
         self._open: list[tuple[object, DatasetReader]] = []
 
     def take(self, key: object) -> DatasetReader | None:
+        """Take a file that is open, if there is one."""
         with self._lock:
             for at in reversed(range(len(self._open))):
                 if self._open[at][0] == key:
@@ -46,6 +47,7 @@ class _Idle:
         return None
 
     def give(self, key: object, dataset: DatasetReader) -> None:
+        """Give a file back; of too many the one that was given back first is closed."""
         with self._lock:
             self._open.append((key, dataset))
             old = self._open.pop(0)[1] if len(self._open) > _MAX_IDLE else None
@@ -53,6 +55,7 @@ class _Idle:
             old.close()
 
     def close(self) -> None:
+        """Close all."""
         with self._lock:
             held, self._open = self._open, []
         for _, dataset in held:

@@ -1,4 +1,4 @@
-"""Read windows of raster files that come from outside.
+"""Open raster files that come from outside.
 
 A file is opened by what it holds, not by its name: only GeoTIFF and JPEG 2000 are accepted, each with its one driver,
 so that a VRT named ``.tif`` (which may point at any file) never reaches GDAL. Side-car files are not looked at.
@@ -6,11 +6,9 @@ so that a VRT named ``.tif`` (which may point at any file) never reaches GDAL. S
 
 from __future__ import annotations
 
-import atexit
 import stat
 import threading
 import warnings
-from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,11 +16,9 @@ from typing import Any, NoReturn
 
 import numpy as np
 import rasterio
-from numpy.typing import NDArray
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.io import DatasetReader
 from rasterio.session import DummySession
-from rasterio.windows import Window
 
 from terracube.core.errors import AssetError, HostileInputError
 
@@ -34,7 +30,6 @@ _MAGIC = {
     b"\0\0\0\x0cjP  ": "JP2OpenJPEG",
     b"\xff\x4f\xff\x51": "JP2OpenJPEG",
 }
-_MAX_OPEN = 16
 # One internal tile has to be decoded whole: a header that claims a giant one is an attack on the memory.
 MAX_TILE_BYTES = 256 << 20
 # More than any stack of a day each has; something is made for each band of a header, whatever the size of the file.
@@ -109,15 +104,11 @@ def open_raster(path: Path) -> Iterator[DatasetReader]:
         If its format is not allowed or its internal tiles are absurdly large.
     """
     with gdal_env():
-        dataset = _open(path)
+        dataset = open_dataset(str(path.absolute()), sniff_driver(path), str(path))
         try:
             yield dataset
         finally:
             dataset.close()
-
-
-def _open(path: Path) -> DatasetReader:
-    return open_dataset(str(path.absolute()), sniff_driver(path), str(path))
 
 
 def open_dataset(path: str, driver: str, where: str, **options: Any) -> DatasetReader:
@@ -184,71 +175,3 @@ def _quiet() -> Iterator[None]:
     with _warnings_lock, warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
         yield
-
-
-class _Handles(threading.local):
-    """Open files of one thread, least recently used first. Opening anew for each block costs 1.65 x the CPU."""
-
-    def __init__(self) -> None:
-        self.open: OrderedDict[tuple[str, int, int, int, int], DatasetReader] = OrderedDict()
-
-    def get(self, path: Path) -> DatasetReader:
-        try:
-            now = path.stat()
-        except (OSError, ValueError) as error:
-            raise AssetError("cannot read the file", where=str(path), got=_told(error)) from error
-        # Inode and change time too: a file replaced within one tick of the clock, or dated back, is another file.
-        key = (str(path), now.st_ino, now.st_ctime_ns, now.st_mtime_ns, now.st_size)
-        if key not in self.open:
-            self.open[key] = _open(path)
-            while len(self.open) > _MAX_OPEN:
-                self.open.popitem(last=False)[1].close()
-        self.open.move_to_end(key)
-        return self.open[key]
-
-    def close(self) -> None:
-        while self.open:
-            self.open.popitem()[1].close()
-
-
-_handles = _Handles()
-
-
-def close_files() -> None:
-    """Close the files that this thread keeps open."""
-    _handles.close()
-
-
-# While the interpreter ends, GDAL could no longer tell Python's logging that it closes a file.
-atexit.register(close_files)
-
-
-def read_window(path: Path, band: int, window: Window) -> NDArray[Any]:
-    """Read a window of one band, in the numbers that the file holds.
-
-    Parameters
-    ----------
-    path : Path
-    band : int
-        From 1.
-    window : rasterio Window
-        Inside the raster.
-
-    Returns
-    -------
-    array (y, x), dtype of the file
-
-    Raises
-    ------
-    AssetError
-        If the pixels cannot be decoded.
-    """
-    with gdal_env():
-        try:
-            values: NDArray[Any] = _handles.get(path).read(band, window=window)
-        except RasterioError as error:
-            told = str(error.__cause__ or error)
-        else:
-            return values
-    # Not from within the handler, as in `_open`.
-    raise AssetError("cannot decode pixels", where=str(path), expected=str(window), got=told)

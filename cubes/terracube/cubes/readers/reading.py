@@ -6,7 +6,7 @@ import os
 import sys
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib import import_module
 from types import ModuleType
 from typing import Any
@@ -18,6 +18,7 @@ from terracube.core.errors import AssetError, InputError, TerraCubeError
 from terracube.cubes import access
 from terracube.cubes.access import ByteSource, Location, open_bytes
 from terracube.cubes.readers import cache, gdal, tiff
+from terracube.cubes.readers.checks import as_stored, check_band, check_inside, check_missing
 from terracube.cubes.readers.fallback import close_datasets, gdal_header, gdal_window
 from terracube.cubes.readers.file import File
 from terracube.cubes.readers.header import Header
@@ -123,22 +124,21 @@ def read_pixels(
     source = _open(location)
     known = None if source is None else _known(location, source, str(location))
     if source is None or known is None or known.header.decoder not in ("own", "gdal"):
-        read = _arrays(location).read_window
+        read = _arrays(location).read_pixels
         values: NDArray[Any] = read(location, band, window, level=level, on_bad=on_bad, missing=missing)
         return values
     header = known.header
-    _check_window(header, band, window, level, where=source.name)
+    _check(header, band, window, level, where=source.name)
     out = np.empty(window.shape, _NUMPY.get(header.dtypes[band - 1], header.dtypes[band - 1]))
     if on_bad is not None:
-        _check_missing(missing, out.dtype)
-    sink = Sink(_stored(window, header, level), out, on_bad, missing)
+        check_missing(missing, out.dtype)
+    sink = Sink(as_stored(window, header, level), out, on_bad, missing)
     _fill(known, File(location, source, _identity(location, source), known.driver), band, level, sink)
     return out[::-1] if header.flipped else out
 
 
 def close_files() -> None:
     """Close the files that are open and not in use, and forget headers, tiles, and what was learnt of servers."""
-    gdal.close_files()
     close_datasets()
     if _ARRAYS in sys.modules:
         sys.modules[_ARRAYS].close_arrays()
@@ -211,34 +211,8 @@ def _fill(known: _Known, file: File, band: int, level: int, sink: Sink) -> None:
     gdal_window(file, known.header, band, level, sink)
 
 
-def _stored(window: Window, header: Header, level: int) -> Window:
-    """Give the rows as the file counts them."""
-    height = header.level_shape(level)[0]
-    return replace(window, row=height - window.stop[0]) if header.flipped else window
-
-
-def _check_window(header: Header, band: int, window: Window, level: int, *, where: str) -> None:
-    if not 1 <= band <= header.count:
-        raise InputError("no such band", where=where, expected=f"1 to {header.count}", got=str(band))
+def _check(header: Header, band: int, window: Window, level: int, *, where: str) -> None:
+    check_band(header, band, where=where)
     if not 0 <= level <= len(header.overviews):
         raise InputError("no such overview", where=where, expected=f"0 to {len(header.overviews)}", got=str(level))
-    height, width = header.level_shape(level)
-    inside = 0 <= window.row < window.stop[0] <= height and 0 <= window.col < window.stop[1] <= width
-    if not inside:
-        raise InputError(
-            "the window is not inside the raster", where=where, expected=f"{height} x {width}", got=str(window)
-        )
-
-
-def _check_missing(missing: float | None, dtype: np.dtype[Any]) -> None:
-    """Refuse a number that the raster's type cannot hold."""
-    if missing is not None and (dtype.kind in "fc" or (float(missing).is_integer() and _fits(missing, dtype))):
-        return
-    raise InputError(
-        "no number for pixels that cannot be decoded", where="missing", expected=str(dtype), got=str(missing)
-    )
-
-
-def _fits(number: float, dtype: np.dtype[Any]) -> bool:
-    limits = np.iinfo(dtype)
-    return bool(limits.min <= number <= limits.max)
+    check_inside(header, window, level, where=where)
