@@ -11,7 +11,8 @@ from rasterio.enums import Resampling
 
 from terracube.core.errors import InputError, TerraCubeError
 from terracube.core.sensors import MaskRule
-from terracube.cubes import Grid, load, map_blocks, reduce_time, report
+from terracube.cubes import CubeSpec, Grid, load, map_blocks, plan_cube, read_scenes, reduce_time, report
+from terracube.cubes.blocks import BlockReader
 from terracube.cubes.pieces import in_pixels
 from terracube.processing import COMPOSITE
 
@@ -222,3 +223,50 @@ def test_more_than_memory(make_scene):
     with pytest.raises(TerraCubeError, match="memory"):
         load([item], bands=["red"], mask=None, grid=grid, chunks=None)
     assert load([item], bands=["red"], mask=None, grid=grid, chunks=8192).red.sizes["x"] == grid.shape.x
+
+
+def test_entries_that_are_no_items(make_scene):
+    """What is no item at all stops the load, or is left out by its number and told."""
+    item = make_scene("a", {"red": NUMBERS})
+    for odd in (3, {"type": "Catalog"}, {"type": "Feature", "id": "a\nb", "properties": {}}):
+        with pytest.raises(TerraCubeError):
+            load([odd, item], bands=["red"], mask=None)
+        cube = load([item, odd], bands=["red"], mask=None, on_error="skip", chunks=None)
+        assert np.isfinite(cube.red.values).all()
+        assert [note.item for note in report(cube).left_out] == ["entry 2"]
+
+
+def test_nodata_that_only_the_header_knows(make_scene):
+    """Numbers of a file whose header contradicts what was taken for granted are refused, not mistaken; values are right."""
+    numbers = NUMBERS.copy()
+    numbers[:5], numbers[5:9] = 0, 65535
+    item = make_scene("a", {"red": numbers}, nodata=65535)
+    asset = item.assets["red"]
+    asset.extra_fields |= {
+        "proj:code": "EPSG:32633", "proj:shape": [SIDE, SIDE], "proj:transform": [10, 0, 500040, 0, -10, 5100000],
+        "data_type": "uint16",
+    }  # fmt: skip
+    options = {"bands": ["red"], "mask": None, "headers": "never"}
+    with pytest.raises(TerraCubeError, match="another nodata"):
+        load([item], radiometry="dn", chunks=None, **options)
+    lenient = load([item], radiometry="dn", chunks=None, on_error="skip", **options)
+    assert [note.asset for note in report(lenient).failed] == ["red"]
+    seen = np.isfinite(load([item], chunks=None, **options).red.values[0])
+    assert not seen[5:9].any()
+    assert seen[:5].all()
+    assert seen[9:].all()
+    assert reduce_time([item], "max", **options).red_count.values[:5].all()
+
+
+def test_a_band_called_mask(make_scene):
+    """A band may be called like the mask: strips of a block keep the two apart."""
+    classes = np.full((SIDE, SIDE), 4, "uint8")
+    classes[:7] = 9
+    item = make_scene("a", {"mask": NUMBERS, "scl": classes}, collection="other")
+    rule = MaskRule("scl", masked=(9,))
+    cube = load([item], bands=["mask"], mask=rule, chunks=None)
+    plan = plan_cube(read_scenes([item], ["mask"], mask=rule), CubeSpec(("mask",), rule), Grid.like(cube))
+    strips = BlockReader(plan, plan.grid)
+    found = np.concatenate([strips.rows(0, 50), strips.rows(50, SIDE)], axis=2)
+    assert np.array_equal(found[:, 0], cube["mask"].values, equal_nan=True)
+    assert np.isnan(found[0, 0, :7]).all()

@@ -28,7 +28,8 @@ _UNREADABLE = (AssetError, HostileInputError, MetadataError)
 # Windows up to this many source pixels per block pixel are kept for all strips of the block; of finer sources each
 # strip reads its own part.
 _KEPT = 2.0
-_MASK, _PERCENT = "mask", 100.0
+# No band has an empty name.
+_MASK, _PERCENT = "", 100.0
 _Key = tuple[str, str, str]
 
 
@@ -68,6 +69,7 @@ class BlockReader:
         self._plan, self._target = plan, target
         self._steps = range(len(plan.groups))[steps]
         self._bands = tuple(range(len(plan.bands)) if bands is None else bands)
+        self._stored = {band.name: band.nodata for band in plan.bands if band.nodata is not None}
         self._kept: dict[_Key, Pixels] = {}
         self._clears: dict[tuple[str, str], NDArray[np.bool_] | bool] | None = None
         self._gone: set[_Key] = set()
@@ -196,9 +198,18 @@ class BlockReader:
         if key in self._gone or not _reaches(source, part):
             return None
         where = f"{scene.id}/{source.asset or name}"
+        stored = self._stored.get(name)
         options: dict[str, Any] = {"overviews": self._plan.spec.overviews, "mask": name == _MASK, "metres": metres}
         try:
             known = verified(source, where)
+            if stored is not None and known.nodata != stored:
+                raise MetadataError(
+                    "the header has another nodata than was taken for granted",
+                    where=where,
+                    expected=f"{stored:g}",
+                    got=str(known.nodata),
+                    todo=f"give nodata={{{name!r}: ...}}, or headers='always'",
+                )
             need = need_of(known, part, method, **options)
             if need is None:
                 return None

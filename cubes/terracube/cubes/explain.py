@@ -151,7 +151,8 @@ def report(cube: xr.Dataset) -> Report:
         If the dataset was not loaded by :func:`terracube.cubes.load`.
     """
     facts = cube_facts(cube)
-    plan = recall(facts["key"])
+    # What another engine read, it does not tell.
+    plan = recall(facts["key"]) if facts["engine"] == "terracube" else None
     asked = [str(item) for step in facts["items"] for item in step]
     return make_report(asked, parse_left_out(facts["left_out"]), None if plan is None else plan.channel)
 
@@ -199,19 +200,20 @@ def _explain(
     )
 
 
-def _layers(plan: CubePlan, scene: Scene) -> Iterator[tuple[str, Source, str]]:
+def _layers(plan: CubePlan, scene: Scene) -> Iterator[tuple[str, Source, str, bool]]:
+    """Give name, source and method of each layer, and whether it is the mask."""
     for band in plan.bands:
-        yield band.name, scene.bands[band.name], band.method
+        yield band.name, scene.bands[band.name], band.method, False
     if plan.rules and scene.mask is not None:
-        yield "mask", scene.mask, "nearest"
+        yield "mask", scene.mask, "nearest", True
 
 
 def _sources(plan: CubePlan) -> Iterator[SourcePlan]:
     windows: dict[tuple[Grid, str], Window | None] = {}
     for scene in (scene for group in plan.groups for scene in group):
-        for name, source, method in _layers(plan, scene):
+        for name, source, method, mask in _layers(plan, scene):
             known = _known(source, f"{scene.id}/{name}")
-            level = level_of(known, plan.grid, method, overviews=plan.spec.overviews, mask=name == "mask")
+            level = level_of(known, plan.grid, method, overviews=plan.spec.overviews, mask=mask)
             grid = level_grid(known, level)
             if (grid, method) not in windows:
                 windows[grid, method] = _window(grid, plan.grid, method)
@@ -258,7 +260,7 @@ def _memory(plan: CubePlan, blocks: Blocks, *, together: bool) -> int:
     result = steps * rows * cols * (sum(sizes) if together else max(sizes))
     beside, placed = 0, 0
     for scene in (scene for group in plan.groups for scene in group):
-        for _, source, method in _layers(plan, scene):
+        for _, source, method, _ in _layers(plan, scene):
             if method == "nearest" and not source.grid.same_pixels(plan.grid):
                 placed = _PLACE_BYTES * rows * cols  # where each pixel lies, worked out once for all dates
             ratio = _ratio(source.grid, plan.grid)

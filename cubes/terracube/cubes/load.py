@@ -28,7 +28,7 @@ from terracube.cubes.grid import YX, Grid
 from terracube.cubes.gridlike import GridLike, to_grid
 from terracube.cubes.layout import georeference, to_dataset
 from terracube.cubes.plan import CubePlan, CubeSpec, MaskChoice, Order, plan_cube
-from terracube.cubes.sources import Given, SceneSet, local_folder, read_scenes, to_items
+from terracube.cubes.sources import Given, SceneSet, local_folder, read_scenes
 
 DEFAULT_BLOCK = 512
 ENGINES = ("terracube", "odc", "stackstac")
@@ -42,7 +42,6 @@ Chunks = str | int | Mapping[str, int] | None
 class Call:
     """A load call whose items, bands and grid are settled, but of which no pixel has been read."""
 
-    items: tuple[Any, ...]
     scenes: SceneSet
     plan: CubePlan
     chunks: Chunks
@@ -162,10 +161,9 @@ def prepare(
     _check_size(resolution)
     if bands is not None and len(set(bands)) < len(bands):
         raise InputError("a cube needs different bands", where="bands", got=str(list(bands))[:200])
-    views = tuple(to_items(items))
     layer = masked if isinstance(masked, str | MaskRule) else masked is not None
     given = Given(nodata=nodata, interval=interval, roots=tuple(Path(root) for root in roots))
-    scenes = read_scenes(views, bands, mask=layer, on_error=on_error, headers=headers, signer=signer, given=given)
+    scenes = read_scenes(items, bands, mask=layer, on_error=on_error, headers=headers, signer=signer, given=given)
     if not scenes.scenes:
         told = "; ".join(f"{left.id}: {left.reason}" for left in scenes.left_out)
         raise EmptyResultError("there is no scene to load", expected="one item or more", got=told or "none")
@@ -180,7 +178,7 @@ def prepare(
         on_error=on_error,
     )
     target = _target(scenes, grid, {"bbox": bbox, "crs": crs, "resolution": resolution}, bbox_crs)
-    return Call(views, scenes, plan_cube(scenes, spec, target), chunks, engine)
+    return Call(scenes, plan_cube(scenes, spec, target), chunks, engine)
 
 
 def _target(scenes: SceneSet, grid: GridLike | None, place: dict[str, Any], bbox_crs: Any) -> Grid:

@@ -109,6 +109,8 @@ def _stored(plan: CubePlan, band: BandPlan) -> BandPlan | None:
     first = sources[0]
     alike = all((s.dtype, s.nodata, s.scale, s.offset) == (first.dtype, first.nodata, first.scale, first.offset)
                 for s in sources)  # fmt: skip
+    if any(source.nodata_default and not source.known for source in sources):
+        return None  # the header may say another number
     if not alike or first.nodata is None or first.dtype not in ("uint8", "uint16", "int16") or first.scale <= 0:
         return None
     return replace(band, dtype=first.dtype, nodata=float(first.nodata), scaled=False)

@@ -24,7 +24,7 @@ from terracube.cubes.items.headers import header_grid, verify_header
 from terracube.cubes.items.hrefs import local_file
 from terracube.cubes.items.names import common_bands, find_band, offers, sensor_for
 from terracube.cubes.items.source import Source
-from terracube.cubes.items.view import ItemView, acquired, middle_longitude, solar_day, to_item, to_items
+from terracube.cubes.items.view import ItemView, acquired, each_item, middle_longitude, solar_day, to_item, to_items
 
 __all__ = [
     "Given",
@@ -168,11 +168,11 @@ def read_scenes(
     for name, value, known in (("errors", on_error, _ON_ERROR), ("headers", headers, _HEADERS)):
         if value not in known:
             raise InputError(f"unknown rule for {name}", expected=" or ".join(known), got=repr(value))
-    views = list(_unique(to_items(items)))
+    left_out: list[LeftOut] = []
+    views = list(_unique(_views(items, on_error, left_out)))
     names = _names(views, bands)
     reading = Reading(headers, signer, given or Given())
     scenes: list[Scene] = []
-    left_out: list[LeftOut] = []
     for view in views:
         try:
             scenes.append(_scene(view, names, mask, reading))
@@ -182,6 +182,17 @@ def read_scenes(
             left_out.append(LeftOut(view.id, str(error)))
     ordered = sorted(scenes, key=lambda scene: (*scene.order, scene.collection))
     return SceneSet(tuple(ordered), tuple(sorted(left_out, key=lambda gone: (gone.id, gone.reason))))
+
+
+def _views(items: Any, on_error: str, left_out: list[LeftOut]) -> Iterator[ItemView]:
+    """Look at each entry; one that is no usable item is told by its number where it is skipped."""
+    for number, one in enumerate(each_item(items), start=1):
+        try:
+            yield to_item(one)
+        except TerraCubeError as error:
+            if on_error == "raise":
+                raise
+            left_out.append(LeftOut(f"entry {number}", str(error)))
 
 
 def _unique(views: Iterable[ItemView]) -> Iterator[ItemView]:

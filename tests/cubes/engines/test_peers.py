@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -80,7 +81,10 @@ def identical(items, engine, **options):
     own = load(items, **options).compute(scheduler="sync")
     other = load(items, engine=engine, **options)
     assert (other.chunks == {}) == (options.get("chunks", "auto") is None)
-    xr.testing.assert_identical(own, other.compute(scheduler="sync"))
+    told, wanted = (json.loads(one.attrs["terracube:cube"]) for one in (other, own))
+    assert (told.pop("engine"), wanted.pop("engine")) == (engine, "terracube")
+    assert told == wanted
+    xr.testing.assert_identical(own.assign_attrs(other.attrs), other.compute(scheduler="sync"))
     return own
 
 

@@ -8,6 +8,7 @@ from terracube.cubes.cut import cut
 from terracube.cubes.engines.odc import load_odc
 from terracube.cubes.engines.request import PeerRequest
 from terracube.cubes.engines.stackstac import load_stackstac
+from terracube.cubes.layout import attributes_of
 from terracube.cubes.load import Call
 
 _LOADERS = {"odc": load_odc, "stackstac": load_stackstac}
@@ -32,8 +33,9 @@ def load_peer(call: Call) -> xr.Dataset:
     InputError
         If the engine is not installed, or lacks what the call asks for.
     """
-    left_out = tuple({"id": left.id, "reason": left.reason} for left in call.scenes.left_out)
-    if call.chunks is None:
-        return _LOADERS[call.engine](PeerRequest(call.plan, None, left_out))
-    blocks = cut(call.plan, call.chunks)
-    return _LOADERS[call.engine](PeerRequest(call.plan, {"y": max(blocks.y), "x": max(blocks.x)}, left_out))
+    sides = None
+    if call.chunks is not None:
+        blocks = cut(call.plan, call.chunks)
+        sides = {"y": max(blocks.y), "x": max(blocks.x)}
+    cube = _LOADERS[call.engine](PeerRequest(call.plan, sides, tuple(call.left_out)))
+    return cube.assign_attrs(attributes_of(call.plan, call.left_out, engine=call.engine))

@@ -75,10 +75,11 @@ def to_items(items: Any) -> list[ItemView]:
     >>> [view.id for view in to_items({"type": "FeatureCollection", "features": [feature]})]
     ['a']
     """
-    return [view if isinstance(view, ItemView) else to_item(view) for view in _each(items)]
+    return [to_item(one) for one in each_item(items)]
 
 
-def _each(items: Any) -> Iterable[Any]:
+def each_item(items: Any) -> Iterable[Any]:
+    """Go through items of any shape one by one, without looking at them; as :func:`to_items`."""
     if isinstance(items, pystac.Item | ItemView):
         return [items]
     if isinstance(items, Mapping):
