@@ -13,7 +13,7 @@ import pytest
 import rasterio
 from affine import Affine
 from rasterio.env import getenv
-from rasterio.errors import NotGeoreferencedWarning
+from rasterio.errors import NotGeoreferencedWarning, RasterioIOError
 
 from terracube.core.errors import AssetError, HostileInputError, MetadataError, TerraCubeError
 from terracube.cubes.access import Location
@@ -342,3 +342,21 @@ class TestHandles:
         assert 0 < held() <= 64
         close_files()
         assert held() == 0
+
+
+def test_a_broken_tile_of_jpeg_2000_is_told(tmp_path):
+    """A window over several tiles, one of which is cut off, is an error, not what was in memory."""
+    values = np.random.default_rng(5).integers(0, 10000, (512, 512), "uint16")
+    path = tmp_path / "B04.jp2"
+    told = {"driver": "JP2OpenJPEG", "dtype": "uint16", "count": 1, "width": 512, "height": 512, "crs": "EPSG:32633"}
+    place = Affine(10, 0, 500000, 0, -10, 5200000)
+    with rasterio.open(
+        path, "w", transform=place, QUALITY="100", REVERSIBLE="YES", BLOCKXSIZE=128, BLOCKYSIZE=128, **told
+    ) as out:
+        out.write(values, 1)
+    assert (read(path, 1, Window(0, 0, 512, 512)) == values).all()
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(AssetError):
+        read(path, 1, Window(0, 0, 512, 512))
+    with pytest.raises(RasterioIOError), open_raster(path) as dataset:
+        dataset.read(1)

@@ -37,7 +37,14 @@ MAX_BANDS = 16384
 # Bytes of a complex number; numpy knows no complex integers, which GeoTIFF has.
 _WIDEST = 16
 _CACHE_BYTES = 16 << 20  # rasterio hands it to GDAL as bytes, unlike the environment variable of that name
-_GDAL = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR", "GDAL_PAM_ENABLED": "NO", "GDAL_CACHEMAX": _CACHE_BYTES}
+_GDAL = {
+    "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
+    "GDAL_PAM_ENABLED": "NO",
+    "GDAL_CACHEMAX": _CACHE_BYTES,
+    # With more, GDAL decodes the tiles of a JPEG 2000 file in threads of its own, and a tile that cannot be decoded is
+    # told nobody: what was in memory comes back for pixels.
+    "GDAL_NUM_THREADS": "1",
+}
 
 
 def gdal_env() -> rasterio.Env:
