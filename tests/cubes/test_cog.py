@@ -16,7 +16,7 @@ import pytest
 import rasterio
 import rasterio.shutil
 import xarray as xr
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from rio_cogeo import cog_validate
@@ -136,19 +136,97 @@ def test_bytes_do_not_depend_on_threads_or_time(tmp_path):
     assert (tmp_path / "b.tif").read_bytes() == (tmp_path / "c.tif").read_bytes() == first
 
 
-class TestVerification:
-    def test_rows_that_change(self, tmp_path):
-        """If what is stored is not what the source gives when asked again, there is no file."""
-        calls = []
+class TestSource:
+    """How the rows are asked for."""
+
+    @pytest.mark.parametrize("threads", [1, 2])
+    @pytest.mark.parametrize(("strip", "expected"), [(1024, [0, 1024]), (512, [0, 512, 1024]), (5000, [0])])
+    def test_once(self, tmp_path, strip, expected, threads):
+        """Every row is asked for once, in order, in strips of the height asked for."""
+        values, calls = floats((1100, 600)), []
 
         def rows(start, stop):
-            calls.append(start)
-            return np.full((stop - start, 600), float(len(calls) > 3), "float32")
+            calls.append((start, stop))
+            return values[start:stop]
 
-        with pytest.raises(IntegrityError, match=r"read back.*rows 0 to 256"):
-            write_cog(tmp_path / "red.tif", rows, grid_of((600, 600)), RED)
+        write_cog(tmp_path / "red.tif", rows, grid_of(values.shape), RED, strip=strip, threads=threads)
+        assert calls == [(start, min(start + strip, 1100)) for start in expected]
+
+    @settings(max_examples=15, deadline=None)
+    @given(strip=st.integers(1, 1300), threads=st.integers(1, 3), height=st.integers(1, 1200))
+    def test_strips_and_threads_do_not_matter(self, tmp_path_factory, strip, threads, height):
+        """Strips of any height, and any number of threads, give the same bytes and statistics."""
+        folder = tmp_path_factory.mktemp("strips")
+        values = np.random.default_rng(height).normal(size=(height, 37)).astype("float32")
+        values[values > 1] = np.nan
+        usual = write(folder / "usual.tif", values, RED)
+        cut = write(folder / "cut.tif", values, RED, strip=strip, threads=threads)
+        assert cut == usual
+        assert (folder / "cut.tif").read_bytes() == (folder / "usual.tif").read_bytes()
+
+    @pytest.mark.parametrize("threads", [1, 2])
+    @pytest.mark.parametrize("shape", [(511, 600), (512, 599), (512,)])
+    def test_another_number_of_pixels(self, tmp_path, shape, threads):
+        """A source that does not fill its grid is told with both sizes, and leaves nothing."""
+        with pytest.raises(InputError, match=r"another number of pixels.*512 x 600"):
+            write_cog(
+                tmp_path / "red.tif",
+                lambda start, stop: np.zeros(shape, "float32"),
+                grid_of((600, 600)),
+                RED,
+                threads=threads,
+            )
         assert os.listdir(tmp_path) == []
 
+    @pytest.mark.parametrize("options", [{"threads": 0}, {"strip": 0}, {"strip": -512}])
+    def test_bad_options(self, tmp_path, options):
+        """No threads or no rows at once are refused."""
+        with pytest.raises(InputError, match="at least one"):
+            write(tmp_path / "red.tif", floats((5, 5)), RED, **options)
+
+    def test_an_array_that_is_used_again(self, tmp_path):
+        """With one thread, a source that fills one array again and again is read before it does."""
+        values, room = floats((1500, 40)), np.empty((700, 40), "float32")
+
+        def rows(start, stop):
+            room[: stop - start] = values[start:stop]
+            return room[: stop - start]
+
+        write_cog(tmp_path / "red.tif", rows, grid_of(values.shape), RED, strip=700)
+        with rasterio.open(tmp_path / "red.tif") as dataset:
+            assert np.array_equal(dataset.read(1), values, equal_nan=True)
+
+    def test_not_a_number_and_the_signs_of_zero(self, tmp_path):
+        """Every bit survives: payloads of NaN, negative zero, infinities."""
+        bits = np.array([[0x7FC00000, 0xFFC00001, 0x7FC12345, 0x80000000, 0, 0x7F800000, 0xFF800000]], "uint32")
+        write(tmp_path / "red.tif", bits.view("float32"), RED)
+        with rasterio.open(tmp_path / "red.tif") as dataset:
+            assert np.array_equal(dataset.read(1).view("uint32"), bits)
+
+
+class TestOverviews:
+    """How the smaller pictures are made."""
+
+    @pytest.mark.parametrize(
+        ("longest", "levels"), [(512, []), (513, [2]), (1024, [2]), (1025, [2, 4]), (5000, [2, 4, 8, 16])]
+    )
+    def test_levels(self, tmp_path, longest, levels):
+        """The layer is halved until it fits one tile."""
+        write(tmp_path / "red.tif", np.zeros((longest, 512), "uint8"), DN)
+        with rasterio.open(tmp_path / "red.tif") as dataset:
+            assert dataset.overviews(1) == levels
+
+    def test_the_most_frequent_class(self, tmp_path):
+        """Of three pixels of a class and one of another, the overview shows the class."""
+        values = np.full((1024, 1024), 4, "uint8")
+        values[::2, 1::2] = 9
+        layer = Layer("scl", "classes", "uint8", "1", 0.0, resampling="mode")
+        write(tmp_path / "scl.tif", values, layer)
+        with rasterio.open(tmp_path / "scl.tif") as dataset:
+            assert set(np.unique(dataset.read(1, out_shape=(512, 512)))) == {4}
+
+
+class TestVerification:
     @pytest.mark.parametrize(
         ("change", "message"),
         [
@@ -375,7 +453,7 @@ class TestCubes:
             assert set(np.unique(dataset.read(1, out_shape=(350, 300)))) <= {0, 1}, "truths are picked, not averaged"
 
     def test_computed_once(self, tmp_path):
-        """What variables share is computed once, though a COG asks for its rows twice."""
+        """What variables share is computed once, for all their files."""
         calls = []
 
         def block(block_info=None):

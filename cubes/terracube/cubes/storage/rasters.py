@@ -147,7 +147,7 @@ def _layer(name: str, array: xr.DataArray, method: str | None) -> Layer:
 
 
 class _Spool:
-    """Rows of lazy arrays, computed once into plain files, because a COG asks for its rows twice."""
+    """Rows of lazy arrays, computed once, all of them together, into plain files that each COG is then written from."""
 
     def __init__(self, folder: Path, arrays: Mapping[str, Any]) -> None:
         self.folder = folder
