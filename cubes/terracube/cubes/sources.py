@@ -45,7 +45,7 @@ __all__ = [
     "verify_header",
 ]
 
-_CLASS_TYPES = ("uint8", "uint16", "int16")
+_CLASS_TYPES = ("uint8", "uint16", "int16", "uint32", "int32")
 _ON_ERROR = ("raise", "skip")
 _HEADERS = ("auto", "always", "never")
 
