@@ -12,6 +12,7 @@ from terracube.cubes.grid import YX, Grid, Pair
 from terracube.cubes.ledger import Report
 from terracube.cubes.load import as_array, as_dataset, load, load_array, open_product
 from terracube.cubes.overtime import reduce_time
+from terracube.cubes.pairs import load_pairs
 from terracube.cubes.plan import CubePlan, CubeSpec, plan_cube
 from terracube.cubes.preview import preview
 from terracube.cubes.sources import Scene, SceneSet, Source, read_scenes
@@ -57,6 +58,7 @@ __all__ = [
     "extract_boxes",
     "load",
     "load_array",
+    "load_pairs",
     "map_blocks",
     "open_product",
     "plan_cube",
