@@ -280,7 +280,7 @@ def test_two_of_one_id_in_one_delivery(spoil: Any, delivered: list[Path], catalo
 
 def test_wrong_calls(catalog: Catalog, tmp_path: Path) -> None:
     """The call itself is checked: unknown source, missing path, no jobs."""
-    with pytest.raises(NotFoundError, match="unknown sensor"):
+    with pytest.raises(NotFoundError, match="unknown source"):
         ingest("sentinel-9", [tmp_path], catalog)
     with pytest.raises(InputError, match="no such file"):
         ingest("sentinel-2-l2a", [tmp_path / "nowhere"], catalog)

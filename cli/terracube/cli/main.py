@@ -14,7 +14,12 @@ from terracube.core.logging import set_up
 _COMMANDS = {
     "demo": "demo",
     "init": "catalog",
+    "sources": "ingest",
     "ingest": "ingest",
+    "acquire": "acquire",
+    "mirror": "mirror",
+    "insitu": "insitu",
+    "quality": "quality",
     "search": "catalog",
     "run": "run",
     "show": "catalog",

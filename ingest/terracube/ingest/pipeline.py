@@ -1,4 +1,4 @@
-"""Ingest: scenes come in once, checked, as Cloud-Optimised GeoTIFF with a STAC item, or are refused with a reason.
+"""Ingest: deliveries come in once, checked, as Cloud-Optimised GeoTIFF with a STAC item, or are refused with a reason.
 
 Three passes, so that the outcome does not depend on the order of the input: check every candidate against its files;
 settle which of those with the same id are the same; then write, several at a time, and register one by one.
@@ -6,155 +6,179 @@ settle which of those with the same id are the same; then write, several at a ti
 
 from __future__ import annotations
 
-import shutil
-import threading
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass, field, replace
+import os
+import time
+from collections import defaultdict, deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-import pystac
-from numpy.typing import NDArray
-from rasterio.errors import RasterioError
-from rasterio.windows import Window
-
-from terracube.core.errors import AssetError, ConflictError, InputError, TerraCubeError
-from terracube.core.files import atomic_path
+from terracube.core.errors import ConflictError, InputError, MetadataError, TerraCubeError
 from terracube.core.logging import get_logger
 from terracube.core.progress import CancelToken, ProgressCallback, silent
-from terracube.core.sensors import load_sensor
-from terracube.cubes.readers import open_raster
-from terracube.cubes.storage import Layer, write_cog
-from terracube.cubes.storage.layers import strips
-from terracube.ingest.candidates import Candidate, claimed_id, find_candidates
-from terracube.ingest.describe import CONTENT, scene_collection, scene_item
-from terracube.ingest.scene import DeliveredScene, Raster, check_scene
+from terracube.cubes.engine import to_scheduler
+from terracube.ingest.checking import Checked, check
+from terracube.ingest.deliveries import Candidate, Incoming, candidates
+from terracube.ingest.item import CONTENT, scene_collection, scene_item
+from terracube.ingest.report import Entry, IngestReport
+from terracube.ingest.sources import Source, load_source
+from terracube.ingest.writing import Written, write_files
 from terracube.stac import Catalog
 
 _log = get_logger(__name__)
-_STRIP = 512
 
 
 @dataclass(frozen=True)
-class Refusal:
-    """A candidate that was not taken in."""
+class Options:
+    """How to ingest; none of it changes a pixel."""
 
-    path: str
-    id: str
-    reason: str
-
-
-@dataclass
-class IngestReport:
-    """What became of each candidate."""
-
-    taken: list[str] = field(default_factory=list)
-    already: list[str] = field(default_factory=list)
-    replaced: list[str] = field(default_factory=list)
-    refused: list[Refusal] = field(default_factory=list)
-    notes: dict[str, list[str]] = field(default_factory=dict)
-
-    def as_dict(self) -> dict[str, Any]:
-        """Give plain JSON values."""
-        refused = [{"path": r.path, "id": r.id, "reason": r.reason} for r in self.refused]
-        lists = {"taken": self.taken, "already": self.already, "replaced": self.replaced}
-        return {**lists, "refused": refused, "notes": self.notes}
+    jobs: int = 1
+    replacing: bool = False
+    linking: bool = False
+    scheduler: str = "local"
 
 
 def ingest(
     source: str,
-    paths: Iterable[Path],
+    paths: Iterable[str | Path],
     catalog: Catalog,
     *,
     jobs: int = 1,
     replacing: bool = False,
+    linking: bool = False,
+    dry_run: bool = False,
+    scheduler: str = "local",
     progress: ProgressCallback = silent,
     cancel: CancelToken | None = None,
 ) -> IngestReport:
-    """Take scenes into a catalogue.
+    """Take deliveries of a source into a catalogue.
 
     Parameters
     ----------
     source : str
-        Kind of scenes: ``sentinel-2-l2a``.
-    paths : iterable of Path
-        Item files, or folders that are searched for them.
+        What they are: a name of :func:`terracube.ingest.source_names`, such as ``sentinel-2-l2a``.
+    paths : iterable of str or Path
+        Files, folders (searched), archives, patterns, ``https://`` and ``s3://`` addresses.
     catalog : Catalog
     jobs : int
-        Scenes written at once.
+        Deliveries checked and written at once.
     replacing : bool
-        Whether a scene may take the place of another of the same id and other content.
+        Whether a delivery may take the place of another of the same id and other content.
+    linking : bool
+        Whether files that are good COGs already are referenced in place (hard links), not copied.
+    dry_run : bool
+        Only check, and say what would be done.
+    scheduler : str
+        ``local`` (threads), ``processes``, or the address of a Dask scheduler whose workers see the same files.
     progress, cancel
-        Called after each scene; asked before each.
+        Called after each delivery; asked before each file.
 
     Returns
     -------
     IngestReport
-        The same for any order of ``paths`` and any number of jobs.
+        The same for any order of ``paths`` and any number of jobs, apart from times.
 
     Raises
     ------
     InputError
-        If the call itself is wrong. What is wrong with one scene is told in the report.
+        If the call itself is wrong. What is wrong with one delivery is told in the report.
     """
     if jobs < 1:
         raise InputError("at least one job is needed", where="--jobs", expected=">= 1", got=str(jobs))
-    sensor = load_sensor(source)
+    known = load_source(source)
+    if known.options.get("measurements"):
+        raise InputError(
+            "measurements come in as tables", where=source, todo="use terracube.ingest.insitu.store.ingest_insitu"
+        )
+    options = Options(jobs, replacing, linking, to_scheduler(scheduler).kind)
     token = cancel or CancelToken()
     report = IngestReport()
-    checked = (_check(candidate, sensor, report) for candidate in find_candidates(paths))
-    good = [scene for scene in checked if scene is not None]
-    scenes = _settle(good, catalog, sensor.name, report, replacing=replacing)
-    catalog.add_collection(scene_collection(sensor))
-    writer = _Writer(catalog, replacing=replacing)
-    with catalog.batch(), ThreadPoolExecutor(max_workers=jobs, thread_name_prefix="ingest") as pool:
-        futures = {pool.submit(writer.write, scene, token): scene for scene in scenes}
-        progress(0, len(futures))
-        try:
-            for done, future in enumerate(as_completed(futures), start=1):
-                _tell(report, futures[future], future.exception())
-                progress(done, len(futures))
-        finally:
-            token.cancel()
-            pool.shutdown(cancel_futures=True)
-    return _finished(report)
+    with catalog.stage("incoming") as scratch:
+        incoming = Incoming(paths, scratch)
+        scenes = _settle(_check_all(incoming, known, report, options), catalog, report, replacing=replacing)
+        if dry_run:
+            return report.finished()
+        catalog.add_collection(scene_collection(known))
+        _write_all(scenes, incoming, catalog, report, options, progress, token)
+    return report.finished()
 
 
-def _check(candidate: Candidate, sensor: Any, report: IngestReport) -> DeliveredScene | None:
+def _check_all(incoming: Incoming, source: Source, report: IngestReport, options: Options) -> list[Checked]:
+    """Check the candidates of each place, several at once, in the order of the input."""
+    found: list[Checked] = []
+    seen: set[Path] = set()
+    with ThreadPoolExecutor(max_workers=options.jobs, thread_name_prefix="check") as pool:
+        for place in incoming:
+            if place.error is not None:
+                report.refuse(place.told, "", str(place.error))
+                continue
+            fresh = [one for one in candidates(place, source) if one.path.resolve() not in seen]
+            seen.update(one.path.resolve() for one in fresh)
+            read = [one for one in fresh if one.form is not None]
+            here: list[Checked] = []
+            for candidate, outcome in zip(read, pool.map(lambda one: _try(one, source), read), strict=True):
+                if isinstance(outcome, TerraCubeError):
+                    _refuse_unread(report, candidate, outcome)
+                else:
+                    here.extend(outcome)
+            used = {path for one in here for raster in one.scene.rasters for path in raster.files}
+            for candidate in fresh:
+                if candidate.form is None and candidate.path not in used:
+                    _refuse_unread(report, candidate, _orphan(candidate, source))
+            found.extend(here)
+            incoming.checked(place)
+    return found
+
+
+def _try(candidate: Candidate, source: Source) -> list[Checked] | TerraCubeError:
     try:
-        return check_scene(candidate, sensor)
+        return check(candidate, source)
     except TerraCubeError as error:
-        report.refused.append(Refusal(str(candidate.path), claimed_id(candidate), str(error)))
-        _log.info("refused %s: %s", candidate.path, error)
-        return None
+        return error
 
 
-def _settle(
-    scenes: Sequence[DeliveredScene], catalog: Catalog, collection: str, report: IngestReport, *, replacing: bool
-) -> list[DeliveredScene]:
-    """Choose one scene for each id, or none where several claim it with different content."""
-    by_id: dict[str, list[DeliveredScene]] = defaultdict(list)
-    for scene in scenes:
-        by_id[scene.id].append(scene)
-    chosen: list[DeliveredScene] = []
+def _refuse_unread(report: IngestReport, candidate: Candidate, error: TerraCubeError) -> None:
+    report.refuse(candidate.told, candidate.path.stem, str(error))
+    _log.info("refused %s: %s", candidate.told, error)
+
+
+def _orphan(candidate: Candidate, source: Source) -> MetadataError:
+    """Say of a raster that no delivery took what it lacks."""
+    return MetadataError(
+        "the raster has no date",
+        where=candidate.told,
+        expected="what makes it a delivery: " + " or ".join(form.name for form in source.forms),
+        got="a raster alone",
+        todo="bring the metadata beside it; a date is never guessed from a file",
+    )
+
+
+def _settle(checked: Sequence[Checked], catalog: Catalog, report: IngestReport, *, replacing: bool) -> list[Checked]:
+    """Choose one delivery for each id, or none where several claim it with different content."""
+    by_id: dict[str, list[Checked]] = defaultdict(list)
+    for one in checked:
+        by_id[one.scene.id].append(one)
+    chosen: list[Checked] = []
     for item_id, rivals in sorted(by_id.items()):
-        known = catalog.find(item_id, collection)
-        if len({scene.content for scene in rivals}) > 1:
-            places = ", ".join(str(scene.path) for scene in rivals)
+        first = rivals[0]
+        known = catalog.find(item_id, first.scene.source.name)
+        same = known is not None and known.properties.get(CONTENT) == first.content
+        if len({one.content for one in rivals}) > 1:
+            places = ", ".join(one.told for one in rivals)
             clash = _clash(item_id, f"other content at {places}", "ingest the right one alone")
-            report.refused.extend(Refusal(str(scene.path), item_id, str(clash)) for scene in rivals)
-        elif known is not None and known.properties.get(CONTENT) == rivals[0].content and not catalog.verify(known):
+            for one in rivals:
+                _refused(report, one, clash)
+        elif known is not None and same and not catalog.verify(known):
             report.already.append(item_id)
+            verdict = str(known.properties.get("terracube:quality", ""))
+            report.entries.append(_entry(first, "already", quality=verdict))
         elif known is not None and not replacing:
-            same = known.properties.get(CONTENT) == rivals[0].content
             got = "a damaged copy in the catalogue" if same else "other content in the catalogue"
-            clash = _clash(item_id, got, "use --replace if this delivery corrects it")
-            report.refused.append(Refusal(str(rivals[0].path), item_id, str(clash)))
+            _refused(report, first, _clash(item_id, got, "use --replace if this delivery corrects it"))
         else:
-            chosen.append(rivals[0])
+            chosen.append(first)
             (report.replaced if known is not None else report.taken).append(item_id)
     return chosen
 
@@ -165,77 +189,121 @@ def _clash(item_id: str, got: str, todo: str) -> ConflictError:
     )
 
 
-def _tell(report: IngestReport, scene: DeliveredScene, error: BaseException | None) -> None:
-    if error is None:
-        if scene.notes:
-            report.notes[scene.id] = list(scene.notes)
-        return
-    if not isinstance(error, TerraCubeError):
-        raise error
-    for planned in (report.taken, report.replaced):
-        if scene.id in planned:
-            planned.remove(scene.id)
-    report.refused.append(Refusal(str(scene.path), scene.id, str(error)))
+def _refused(report: IngestReport, one: Checked, error: TerraCubeError) -> None:
+    report.refuse(one.told, one.scene.id, str(error), sha256=one.content, size=one.size)
 
 
-def _finished(report: IngestReport) -> IngestReport:
-    """Put all in order, and say of a refused scene that another one has its id."""
-    there = {*report.taken, *report.already, *report.replaced}
-    report.refused = [
-        replace(gone, reason=f"{gone.reason}; another scene with the same id is in the catalogue")
-        if gone.id in there
-        else gone
-        for gone in report.refused
-    ]
-    for names in (report.taken, report.already, report.replaced):
-        names.sort()
-    report.refused.sort(key=lambda refusal: refusal.path)
-    report.notes = dict(sorted(report.notes.items()))
-    return report
+def _entry(one: Checked, outcome: str, *, reason: str = "", quality: str = "", seconds: float = 0.0) -> Entry:
+    return Entry(one.told, one.scene.id, outcome, reason, quality, one.content, one.size, round(seconds, 3))
 
 
-class _Writer:
-    """Writes scenes from several threads; registers them one at a time."""
-
-    def __init__(self, catalog: Catalog, *, replacing: bool) -> None:
-        self._catalog, self._replacing = catalog, replacing
-        self._register = threading.Lock()
-
-    def write(self, scene: DeliveredScene, cancel: CancelToken) -> pystac.Item:
-        """Write the files of a scene into a staging folder and publish it."""
-        with self._catalog.stage(scene.id) as folder:
-            for raster in scene.rasters:
-                cancel.check()
-                _write_raster(raster, folder / f"{raster.band.file}.tif", where=f"{scene.id}/{raster.key}")
-            item = scene_item(scene, folder)
-            with self._register:
-                return self._catalog.publish(item, folder, replace=self._replacing)
+@dataclass
+class _Running:
+    one: Checked
+    stack: ExitStack
+    folder: Path
+    started: float
 
 
-def _write_raster(raster: Raster, target: Path, *, where: str) -> None:
-    """Keep the bytes of a COG, or rewrite any other raster as one; either way every pixel is decoded once."""
-    if not raster.cog:
-        missing = raster.nodata
-        resampling = "average" if raster.radiometry else "nearest"
-        layer = Layer(raster.key, raster.band.title, raster.dtype, "1", missing, resampling)
-        write_cog(target, lambda start, stop: _rows(raster, start, stop, where), raster.grid, layer)
-        return
-    for start, stop in strips(raster.grid.shape.y, _STRIP):
-        _rows(raster, start, stop, where)
-    with atomic_path(target) as temporary:
-        shutil.copyfile(raster.path, temporary)
-
-
-def _rows(raster: Raster, start: int, stop: int, where: str) -> NDArray[Any]:
-    with open_raster(raster.path) as dataset:
+def _write_all(
+    scenes: Sequence[Checked],
+    incoming: Incoming,
+    catalog: Catalog,
+    report: IngestReport,
+    options: Options,
+    progress: ProgressCallback,
+    cancel: CancelToken,
+) -> None:
+    """Write deliveries, as many at once as there are jobs; publish each as it is done."""
+    waiting, running = deque(scenes), dict[Future[Written], _Running]()
+    progress(0, len(scenes))
+    with catalog.batch(), _executor(options) as pool:
         try:
-            values: NDArray[Any] = dataset.read(1, window=Window(0, start, dataset.width, stop - start))
-        except RasterioError as error:
-            raise AssetError(
-                "the file is damaged: its pixels cannot be decoded",
-                where=where,
-                expected=f"{raster.grid.shape.y} x {raster.grid.shape.x} pixels",
-                got=str(error.__cause__ or error),
-                todo="download it again",
-            ) from error
-    return np.ascontiguousarray(values)
+            while waiting or running:
+                while waiting and len(running) < options.jobs:
+                    one = waiting.popleft()
+                    try:
+                        future, state = _start(one, incoming, catalog, pool, options, cancel)
+                    except TerraCubeError as error:
+                        _failed(report, one, error)
+                        continue
+                    running[future] = state
+                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    _finish(future, running.pop(future), catalog, report, options)
+                    progress(len(scenes) - len(waiting) - len(running), len(scenes))
+        finally:
+            cancel.cancel()
+            for future in running:
+                future.cancel()
+            pool.shutdown(wait=True)
+            for state in running.values():
+                state.stack.close()
+
+
+def _start(
+    one: Checked, incoming: Incoming, catalog: Catalog, pool: Executor, options: Options, cancel: CancelToken
+) -> tuple[Future[Written], _Running]:
+    stack = ExitStack()
+    try:
+        incoming.restore(one.candidate)
+        folder = stack.enter_context(catalog.stage(one.scene.id))
+        local = options.scheduler == "threads"
+        threads = max(1, (os.cpu_count() or 1) // options.jobs) if local else 1
+        future = pool.submit(
+            write_files,
+            one.scene,
+            folder,
+            linking=options.linking,
+            threads=threads,
+            cancel=cancel if local else None,
+        )
+    except BaseException:
+        stack.close()
+        raise
+    return future, _Running(one, stack, folder, time.perf_counter())
+
+
+def _finish(future: Future[Written], state: _Running, catalog: Catalog, report: IngestReport, options: Options) -> None:
+    one = state.one
+    with state.stack:
+        try:
+            written = future.result()
+            item = scene_item(one, state.folder, written)
+            catalog.publish(item, state.folder, replace=options.replacing)
+        except TerraCubeError as error:
+            _failed(report, one, error)
+            return
+    replaced = one.scene.id in report.replaced
+    notes = [*one.scene.notes, *written.notes]
+    if notes:
+        report.notes[one.scene.id] = notes
+    verdict, reasons = written.quality.verdict, written.quality.reasons
+    if verdict in ("suspect", "rejected"):
+        report.quality.setdefault(verdict, []).append(one.scene.id)
+    seconds = time.perf_counter() - state.started + one.seconds
+    outcome = "replaced" if replaced else "taken"
+    report.entries.append(_entry(one, outcome, reason="; ".join(reasons), quality=verdict, seconds=seconds))
+
+
+def _failed(report: IngestReport, one: Checked, error: TerraCubeError) -> None:
+    for planned in (report.taken, report.replaced):
+        if one.scene.id in planned:
+            planned.remove(one.scene.id)
+    _refused(report, one, error)
+
+
+@contextmanager
+def _executor(options: Options) -> Iterator[Executor]:
+    if options.scheduler == "threads":
+        yield ThreadPoolExecutor(max_workers=options.jobs, thread_name_prefix="ingest")
+        return
+    from distributed import Client, LocalCluster
+
+    with ExitStack() as stack:
+        address = options.scheduler
+        if address == "processes":
+            address = stack.enter_context(
+                LocalCluster(n_workers=options.jobs, threads_per_worker=1, dashboard_address=None)
+            )
+        client = stack.enter_context(Client(address))
+        yield client.get_executor(pure=False)

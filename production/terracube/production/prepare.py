@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,6 +67,16 @@ def find_items(catalog: Catalog, request: RunRequest) -> list[pystac.Item]:
             todo="widen bbox, datetime or filters, or ingest scenes; `terracube search` shows what there is",
         )
     return items
+
+
+def rejected(items: Iterable[pystac.Item]) -> list[LeftOut]:
+    """Name the scenes whose measured quality was rejected when they came in; they are not asked for their pixels."""
+    found = []
+    for item in items:
+        if item.properties.get("terracube:quality") == "rejected":
+            reasons = item.properties.get("terracube:quality_reasons") or ["no reason is told"]
+            found.append(LeftOut(item.id, f"rejected by its quality: {'; '.join(map(str, reasons))}"[:500]))
+    return found
 
 
 def prepare(

@@ -23,7 +23,7 @@ from terracube.core.settings import settings
 from terracube.cubes.engine import Scheduler, run_blocks
 from terracube.cubes.storage import Scratch
 from terracube.processing import Estimate
-from terracube.production.prepare import DEFAULT_MEMORY, Job, choose_block, explain, find_items, prepare
+from terracube.production.prepare import DEFAULT_MEMORY, Job, choose_block, explain, find_items, prepare, rejected
 from terracube.production.publish import product_collection, write_product
 from terracube.production.records import write_record
 from terracube.production.request import RunRequest, to_request
@@ -131,7 +131,7 @@ def _run(context: _Context, request: RunRequest) -> RunResult:
     clock, options = context.clock, context.options
     with clock.stage("search"):
         items = find_items(context.catalog, request)
-    without: list[LeftOut] = []
+    without = rejected(items)
     while True:
         with clock.stage("prepare"):
             job = prepare(context.catalog, request, items, without=without)

@@ -2,7 +2,16 @@
 
 from terracube.core.sensors._masks import clear_of, mask_table
 from terracube.core.sensors._radiometry import resolve_radiometry
-from terracube.core.sensors._registry import load_sensor, sensor_names, sensor_of
+from terracube.core.sensors._registry import (
+    band_from,
+    described_in,
+    load_sensor,
+    plugin_packages,
+    read_yaml,
+    sensor_from,
+    sensor_names,
+    sensor_of,
+)
 from terracube.core.sensors._types import Band, Mask, MaskRule, Radiometry, Sensor
 
 __all__ = [
@@ -11,10 +20,15 @@ __all__ = [
     "MaskRule",
     "Radiometry",
     "Sensor",
+    "band_from",
     "clear_of",
+    "described_in",
     "load_sensor",
     "mask_table",
+    "plugin_packages",
+    "read_yaml",
     "resolve_radiometry",
+    "sensor_from",
     "sensor_names",
     "sensor_of",
 ]

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cache
 from importlib import resources
+from importlib.metadata import entry_points
+from importlib.resources.abc import Traversable
 from typing import Any
 
 import yaml
@@ -13,18 +15,37 @@ from terracube.core.errors import NotFoundError
 from terracube.core.sensors._types import Band, Mask, MaskRule, Sensor
 
 Raw = Mapping[str, Any]
+_OWN = __package__ or "terracube.core.sensors"
+# The compiled loader reads the same, ten times as fast; not every build of the library has it.
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+PLUGINS = "terracube.sources"
+"""Group of entry points whose values are packages with more descriptions: what an ingest source knows of its sensor."""
+
+
+@cache
+def described_in(package: str) -> dict[str, Traversable]:
+    """List the YAML files of a package by name, without reading them."""
+    files = sorted(resources.files(package).iterdir(), key=lambda file: file.name)
+    return {file.name.removesuffix(".yaml"): file for file in files if file.name.endswith(".yaml")}
+
+
+@cache
+def plugin_packages() -> tuple[str, ...]:
+    """List the packages that installed distributions offer as holders of descriptions."""
+    return tuple(sorted({point.value for point in entry_points(group=PLUGINS)}))
 
 
 @cache
 def sensor_names() -> tuple[str, ...]:
     """List the sensors that are described here."""
-    files = resources.files(__package__).iterdir()
-    return tuple(sorted(f.name.removesuffix(".yaml") for f in files if f.name.endswith(".yaml")))
+    return tuple(described_in(_OWN))
 
 
 @cache
 def load_sensor(name: str) -> Sensor:
-    """Read the description of a sensor.
+    """Read the description of a sensor: one of those here, or of an ingest source that describes its own.
 
     Raises
     ------
@@ -38,9 +59,30 @@ def load_sensor(name: str) -> Sensor:
     >>> load_sensor("landsat-c2-l2").layer("nir").name
     'nir08'
     """
-    if name not in sensor_names():
-        raise NotFoundError("unknown sensor", expected=", ".join(sensor_names()), got=repr(name))
-    raw = yaml.safe_load(resources.files(__package__).joinpath(f"{name}.yaml").read_text(encoding="utf-8"))
+    if name in sensor_names():
+        return sensor_from(read_yaml(described_in(_OWN)[name]))
+    for sensor in _plugged():
+        if sensor.name == name:
+            return sensor
+    known = [*sensor_names(), *(sensor.name for sensor in _plugged())]
+    raise NotFoundError("unknown sensor", expected=", ".join(known), got=repr(name)[:200])
+
+
+@cache
+def _plugged() -> tuple[Sensor, ...]:
+    """Give the sensors that sources describe; a source that describes no mask is none."""
+    found = [read_yaml(file) for package in plugin_packages() for file in described_in(package).values()]
+    return tuple(sensor_from(raw) for raw in found if "mask" in raw)
+
+
+def read_yaml(file: Traversable) -> Raw:
+    """Read a description that was installed with a package."""
+    raw: Raw = yaml.load(file.read_text(encoding="utf-8"), Loader=_LOADER)  # noqa: S506  # one of the two safe loaders
+    return raw
+
+
+def sensor_from(raw: Raw) -> Sensor:
+    """Make a sensor of its description."""
     return Sensor(
         name=raw["name"],
         title=raw["title"],
@@ -50,8 +92,8 @@ def load_sensor(name: str) -> Sensor:
         licence=raw["licence"],
         licence_url=raw["licence_url"],
         attribution=raw["attribution"],
-        bands={key: _band(key, value, common=key, kind="measured") for key, value in raw["bands"].items()},
-        extras={key: _band(key, value, common=None, kind="other") for key, value in raw["extras"].items()},
+        bands={key: band_from(key, value, measured=True) for key, value in raw["bands"].items()},
+        extras={key: band_from(key, value, measured=False) for key, value in raw.get("extras", {}).items()},
         reflectance=raw["reflectance"],
         largest_side=raw["largest_side"],
         files={platform: one["files"] for one in raw.get("aboard", ()) for platform in one["platforms"]},
@@ -59,21 +101,22 @@ def load_sensor(name: str) -> Sensor:
     )
 
 
-def _band(name: str, raw: Raw, *, common: str | None, kind: str) -> Band:
+def band_from(name: str, raw: Raw, *, measured: bool) -> Band:
+    """Make a band, or another layer, of its description; ``keys`` and ``file`` are its name unless they are told."""
     return Band(
         name=name,
         title=raw["title"],
-        keys=tuple(raw["keys"]),
-        file=raw["file"],
-        common_name=raw.get("common", common),
+        keys=tuple(raw.get("keys", (name,))),
+        file=raw.get("file", name),
+        common_name=raw.get("common", name if measured else None),
         center_wavelength=raw.get("center_wavelength"),
         full_width_half_max=raw.get("full_width_half_max"),
-        kind=raw.get("kind", kind),
+        kind=raw.get("kind", "measured" if measured else "other"),
         dtype=raw.get("dtype"),
         scale=raw.get("scale"),
         offset=raw.get("offset"),
         nodata=raw.get("nodata"),
-        unit=raw.get("unit", "1" if kind == "measured" else None),
+        unit=raw.get("unit", "1" if measured else None),
     )
 
 
@@ -107,14 +150,21 @@ def sensor_of(collection: str | None) -> Sensor:
         If no sensor file names that collection.
     """
     known = _collections()
-    found = known.get(collection or "")
+    found = known.get(collection or "") or _plugged_collections().get(collection or "")
     if found is not None:
         return found
     raise NotFoundError(
-        "no sensor is known for this collection", expected=", ".join(sorted(known)), got=repr(collection)[:200]
+        "no sensor is known for this collection",
+        expected=", ".join(sorted({*known, *_plugged_collections()})),
+        got=repr(collection)[:200],
     )
 
 
 @cache
 def _collections() -> dict[str, Sensor]:
     return {collection: load_sensor(name) for name in sensor_names() for collection in load_sensor(name).collections}
+
+
+@cache
+def _plugged_collections() -> dict[str, Sensor]:
+    return {collection: sensor for sensor in _plugged() for collection in sensor.collections}

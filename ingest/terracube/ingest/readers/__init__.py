@@ -1,0 +1,1 @@
+"""Readers: one module per product family, each with `find` and `read`."""
