@@ -1,0 +1,23 @@
+"""Landsat products of Theia in MUSCATE format: one group (XS) of 30 m."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from terracube.ingest.readers._finding import find_named
+from terracube.ingest.readers.theia.reading import read_product
+from terracube.ingest.scene import Delivered
+from terracube.ingest.sources import Source
+
+_NAME = re.compile(r"(LANDSAT\d.{1,140})_MTD_ALL\.xml", re.IGNORECASE)
+
+
+def find(path: Path) -> list[Path]:
+    """Look for products by the names of their metadata files."""
+    return find_named(path, _NAME)
+
+
+def read(path: Path, source: Source) -> Delivered:
+    """Read the metadata of a product, and the headers of its files; see :func:`.reading.read_product`."""
+    return read_product(path, source, _NAME)
