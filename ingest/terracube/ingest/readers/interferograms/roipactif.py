@@ -1,0 +1,24 @@
+"""Interferograms of ROI_PAC as GeoTIFFs with tags; see :mod:`.tagged`, and :mod:`.roipac` for the sign."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from terracube.ingest.readers.interferograms import tagged
+from terracube.ingest.scene import Delivered
+from terracube.ingest.sources import Source
+
+
+def find(path: Path) -> list[Path]:
+    """Look for GeoTIFFs whose tags name ROI_PAC."""
+    return tagged.find(path, "ROIPAC")
+
+
+def read(path: Path, source: Source) -> Delivered:
+    """Read a pair, or the terrain of a stack.
+
+    Raises
+    ------
+    TerraCubeError
+    """
+    return tagged.read(path, source, "ROIPAC")
