@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import pystac
 
-from terracube.core.errors import AssetError, ConflictError, EmptyResultError, LeftOut, TerraCubeError
+from terracube.core.errors import AssetError, ConflictError, EmptyResultError, TerraCubeError
 from terracube.core.files import STAGING_PREFIX, remove
 from terracube.core.logging import get_logger
 from terracube.core.progress import CancelToken, ProgressCallback, silent
