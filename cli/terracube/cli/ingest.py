@@ -147,11 +147,16 @@ def tell_counts(report: IngestReport) -> None:
         click.echo(f"{len(report.notes)} with notes: files that are not there or not as claimed; terracube show ITEM")
 
 
-@click.command(short_help="List what can be ingested.")
+@click.command(epilog=EXPLAINED, short_help="List what can be ingested.")
 @click.argument("name", required=False)
 @json_option
 def sources(name: str | None, as_json: bool) -> None:
-    """List what `terracube ingest` takes; with NAME, all that is known of one source."""
+    """List what `terracube ingest` takes; with NAME, all that is known of one source.
+
+    \b
+      terracube sources                        names, levels, forms, and on which real data each was verified
+      terracube sources sentinel-2-l2a         layers with wavelengths, masks, licence, DOI, an example
+    """
     with told_errors(as_json=as_json):
         chosen = [load_source(one) for one in ([name] if name else source_names())]
         if as_json:
