@@ -66,8 +66,8 @@ paths = write_scenes(region, work / "scenes", dates=acquisition_dates("2023-06-0
 zipped, broken = paths[0].parent, paths[5].parent
 shutil.make_archive(str(work / "scenes" / zipped.name), "zip", zipped.parent, zipped.name)
 shutil.rmtree(zipped)
-whole = (broken / "B04.tif").read_bytes()
-(broken / "B04.tif").write_bytes(whole[: len(whole) // 2])
+content = (broken / "B04.tif").read_bytes()
+(broken / "B04.tif").write_bytes(content[: len(content) // 2])
 
 delivery = [work / "scenes", work / "scenes" / f"{zipped.name}.zip"]
 report = ingest("sentinel-2-l2a", delivery, catalog, jobs=2)
@@ -106,9 +106,9 @@ for axis, (name, title) in zip(axes, measures.items(), strict=True):
     for verdict, group in facts.groupby("terracube:quality"):
         axis.plot(group.index, group.get(name), "o", color=colours[verdict], label=verdict)
     axis.set_title(title, loc="left", fontsize=10)
-    axis.set_ylim(bottom=0)
+    axis.set_ylim(0, 1.1 * axis.get_ylim()[1])
     axis.spines[["top", "right"]].set_visible(False)
-axes[0].legend(frameon=False, loc="upper right", ncols=3)
+axes[0].legend(frameon=False, loc="lower right", bbox_to_anchor=(1, 1), ncols=3)
 figure.suptitle("What came in: measured, not believed", x=0.01, ha="left")
 plt.show()
 
@@ -119,11 +119,12 @@ for scene in found.worst[:3]:
     print(scene.id, "|", "; ".join(scene.reasons))
 
 # %% [markdown]
-# Searches know the verdict. A picture of the clearest scene that was accepted:
+# Searches know the verdict and the numbers. A picture of the clearest whole scene that was accepted:
 
 # %%
 accepted = catalog.search(to_query(collections="sentinel-2-l2a", filters=["terracube:quality=accepted"]))
-clearest = min(accepted, key=lambda item: item.properties["eo:cloud_cover"])
+whole = [item for item in accepted if item.properties["terracube:valid_fraction"] > 0.99]
+clearest = min(whole, key=lambda item: item.properties["eo:cloud_cover"])
 axis = cubes.load([clearest], bands=["red", "green", "blue"]).terracube.plot(time=0)
 axis.set_title(f"{clearest.id}: {clearest.properties['eo:cloud_cover']:.0f} % cloud")
 plt.show()
@@ -157,7 +158,7 @@ for axis, title in zip(axes, ("displacement along the line of sight", "coherence
 orbit = cube.perpendicular_baseline.values
 for first, second, length in zip(cube.reference_time.values, cube.secondary_time.values, orbit, strict=True):
     axes[2].plot([first, second], [0, length], "-o", color="#35608d", markersize=3, linewidth=1)
-axes[2].set_title("network: perpendicular baseline of each pair, m", fontsize=10)
+axes[2].set_title("network: baseline of each pair, m", fontsize=10)
 axes[2].tick_params(axis="x", rotation=45)
 plt.show()
 
@@ -218,7 +219,9 @@ nitrogen = table[table.variable.isin(["tn", "no3_n", "nh4_n"])].pivot_table(
     index="station", columns="variable", values="value"
 )
 figure, axis = plt.subplots(figsize=(9, 3.6), constrained_layout=True)
-nitrogen[["no3_n", "nh4_n"]].plot.barh(stacked=True, ax=axis, color=["#35608d", "#6ece58"], width=0.5)
+parts = nitrogen[["no3_n", "nh4_n"]].set_axis(["nitrate", "ammonium"], axis=1)
+parts.plot.barh(stacked=True, ax=axis, color=["#35608d", "#6ece58"], width=0.5)
+axis.legend(frameon=False)
 suspect = table[(table.variable == "tn") & (table.qc > 2)].station.tolist()
 for row, (station, total) in enumerate(nitrogen.tn.items()):
     axis.plot([total, total], [row - 0.35, row + 0.35], color="#b3261e" if station in suspect else "black", linewidth=3)
@@ -226,7 +229,6 @@ axis.set_xlabel("mg/L")
 axis.set_ylabel("")
 axis.set_title("total nitrogen (line; red: below its parts) and two of its parts", loc="left", fontsize=10)
 axis.spines[["top", "right"]].set_visible(False)
-axis.legend(["nitrate", "ammonium"], frameon=False)
 plt.show()
 
 # %% [markdown]
