@@ -290,7 +290,14 @@ def test_wrong_calls(catalog: Catalog, tmp_path: Path) -> None:
     assert [*empty.taken, *empty.refused] == []
 
 
-@pytest.mark.parametrize("call", ["os.replace", "os.fsync", "shutil.copyfile"])
+@pytest.mark.parametrize(
+    "call",
+    [
+        "os.replace",
+        pytest.param("os.fsync", marks=pytest.mark.slow),
+        pytest.param("shutil.copyfile", marks=pytest.mark.slow),
+    ],
+)
 def test_kill_while_writing(call: str, delivered: list[Path], tmp_path: Path) -> None:
     """Killed at any moment, no item is without its assets; the next run completes; gc sweeps what is left."""
     root = tmp_path / "catalog"

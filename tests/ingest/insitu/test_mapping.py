@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from terracube.core.errors import AssetError, InputError, NotFoundError, TerraCubeError
@@ -106,6 +106,7 @@ def test_any_bytes_are_a_mapping_or_an_error_of_ours(content: bytes) -> None:
         return
 
 
+@settings(max_examples=40, deadline=None)
 @given(
     st.dictionaries(
         st.sampled_from([*Mapping.model_fields]), st.recursive(st.none() | st.integers() | st.text(), st.lists)

@@ -284,7 +284,7 @@ def test_many_gaps_are_counted():
     assert told[-1].value == "10"
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(data=st.data())
 def test_order_and_copies_do_not_matter(data):
     """Shuffled, and with rows that are there twice, each row gets the same flags; and testing again changes nothing."""

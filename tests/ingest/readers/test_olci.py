@@ -582,7 +582,7 @@ def test_source_without_a_polar_grid(tmp_path: Path) -> None:
         olci.read(path, replace(SOURCE, options=options))
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     at=st.integers(0, 6000),
     junk=st.binary(min_size=1, max_size=40),
