@@ -12,6 +12,7 @@ from pathlib import Path
 
 import geopandas as gpd
 import hypothesis.strategies as st
+import netCDF4
 import numpy as np
 import pandas as pd
 import pytest
@@ -26,7 +27,10 @@ from terracube.ingest.insitu.spreadsheet import neutral, plain
 from terracube.ingest.insitu.table import COLUMNS, empty, join, make
 from terracube.ingest.insitu.vocabulary import vocabulary
 
-CORE = ["station", "station_name", "time", "lon", "lat", "depth", "variable", "value", "unit", "qc"]
+CORE = [
+    *("station", "station_name", "time", "lon", "lat", "depth", "variable", "value", "unit"),
+    *("method", "replicate", "censored", "qc"),
+]
 START = np.datetime64("2020-06-01", "us")
 
 
@@ -64,14 +68,16 @@ TABLES = {
 
 
 def read_back(path):
-    """Rows that another reader finds, without the cells that were never measured, in one order."""
-    found = netcdf.read(path).table
-    return comparable(found[found["qc"] != 9])
+    """Rows that the reader finds, in one order."""
+    found = netcdf.read(path)
+    assert not found.issues
+    return comparable(found.table)
 
 
 def comparable(table):
     """The columns that every format carries, in one order of rows."""
-    return table[CORE].sort_values(["variable", "station", "time", "depth", "value"]).reset_index(drop=True)
+    order = ["variable", "station", "time", "depth", "value", "censored", "qc", "method", "replicate"]
+    return table[CORE].sort_values(order).reset_index(drop=True)
 
 
 @pytest.mark.parametrize("kind", TABLES)
@@ -107,6 +113,46 @@ def test_netcdf_comes_back(tmp_path: Path, kind: str):
     table = TABLES[kind]
     assert write_netcdf(table, tmp_path / "x.nc") == kind == natural_kind(table)
     pd.testing.assert_frame_equal(read_back(tmp_path / "x.nc"), comparable(table))
+
+
+def test_limits_units_and_gaps_come_back(tmp_path: Path):
+    """Values beyond a limit, units that CF has not, methods and true gaps are read as they were; nothing is added."""
+    marks = {"censored": ["<", "", ">", "", "<", ""], "qc": [1, 2, 3, 4, 1, 9]}
+    value, gone = np.array([0.1, 3, 1000, 4, 0.3, np.nan]), {"censored": ["<"] * 2, "qc": [9, 9]}
+    table = join(
+        [
+            *(rows(name, **marks).assign(value=value) for name in ("turbidity_ntu", "turbidity_fnu", "colour", "tp")),
+            rows("alkalinity", station="B", method="titration", replicate="1"),
+            rows("phycocyanin_fluorescence", 3, station="B", method="titration", replicate="2", censored=">"),
+            rows("chlorophyll_a", 2, station="C", **gone).assign(value=np.nan),
+            rows("ph", 4, station="C", depth=0.5),
+        ]
+    )
+    write_netcdf(table, tmp_path / "x.nc")
+    pd.testing.assert_frame_equal(read_back(tmp_path / "x.nc"), comparable(table))
+    again = netcdf.read(tmp_path / "x.nc").table
+    units = again.groupby("variable")["original_unit"].first()
+    assert units[["turbidity_ntu", "turbidity_fnu", "colour", "tp"]].tolist() == ["NTU", "FNU", "PCU", "mg L-1"]
+    write_netcdf(again, tmp_path / "y.nc")
+    pd.testing.assert_frame_equal(read_back(tmp_path / "y.nc"), comparable(table))
+
+
+@pytest.mark.parametrize("name", sorted(vocabulary()))
+def test_every_word_of_the_vocabulary_comes_back(tmp_path: Path, name: str):
+    """Whatever is measured, the reader knows it again, with its numbers to the bit."""
+    table = rows(name)
+    write_netcdf(table, tmp_path / "x.nc")
+    pd.testing.assert_frame_equal(read_back(tmp_path / "x.nc"), comparable(table))
+
+
+def test_marks_that_are_not_understood(tmp_path: Path):
+    """Marks of limits without our meanings are told, and not believed."""
+    write_netcdf(rows("tp", censored="<"), tmp_path / "x.nc")
+    with netCDF4.Dataset(tmp_path / "x.nc", "a") as data:
+        data["tp_censored"].flag_meanings = "measured something_else true_value_is_above"
+    found = netcdf.read(tmp_path / "x.nc")
+    assert [issue.field for issue in found.issues] == ["tp_censored"]
+    assert (found.table["censored"] == "").all()
 
 
 def test_a_profile_alone_comes_back(tmp_path: Path):

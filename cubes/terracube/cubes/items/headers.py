@@ -164,6 +164,8 @@ def _can_be(number: float, dtype: str) -> bool:
     kind = np.dtype(dtype)
     if kind.kind == "f":
         return True
+    if kind.kind not in "iu":
+        return False
     limits = np.iinfo(kind)
     return math.isfinite(number) and number == int(number) and limits.min <= number <= limits.max
 

@@ -17,11 +17,12 @@ from numpy.typing import NDArray
 from terracube.core.errors import AssetError, HostileInputError, MetadataError
 from terracube.cubes.access import ByteSource, Location
 from terracube.cubes.readers.cf import Variable
+from terracube.cubes.readers.netcdfguard import MAGIC as MAGIC
+from terracube.cubes.readers.netcdfguard import SMALL, check_netcdf
 
 if TYPE_CHECKING:
     import netCDF4
 
-MAGIC = (b"CDF\x01", b"CDF\x02", b"CDF\x05", b"\x89HDF\r\n\x1a\n")
 # A remote file is held whole.
 MOST_REMOTE = 512 << 20
 _MAX_OPEN = 8
@@ -43,18 +44,30 @@ os.register_at_fork(after_in_child=_after_fork)
 
 
 @contextmanager
-def dataset(location: Location, source: ByteSource) -> Iterator[netCDF4.Dataset]:
+def dataset(location: Location, source: ByteSource, *, cells: int = SMALL) -> Iterator[netCDF4.Dataset]:
     """Open a file, alone: no other thread may call the library meanwhile.
+
+    The file is held to its format before the library sees it; see `terracube.cubes.readers.netcdfguard`.
+
+    Parameters
+    ----------
+    location : Location
+    source : ByteSource
+        Its bytes.
+    cells : int
+        How many cells of a file of HDF5 are read elsewhere before it is trusted.
 
     Raises
     ------
     AssetError
         If it cannot be opened, or is remote and too large.
+    HostileInputError
+        If it is no NetCDF, or one on which the library would not come to an end.
     """
-    key = (location.href, location.signer, source.version, source.size)
+    key = (location.href, location.signer, source.version, source.size, cells)
     with _lock:
         if key not in _open:
-            _open[key] = _opened(location, source), source.size if location.is_remote else 0
+            _open[key] = _opened(location, source, cells), source.size if location.is_remote else 0
             while len(_open) > _MAX_OPEN or (len(_open) > 1 and sum(size for _, size in _open.values()) > MOST_REMOTE):
                 _open.popitem(last=False)[1][0].close()
         _open.move_to_end(key)
@@ -69,9 +82,8 @@ def _library() -> ModuleType:
     raise AssetError("NetCDF cannot be read here", expected="netCDF4", got=told, todo="pip install netCDF4")
 
 
-def _opened(location: Location, source: ByteSource) -> netCDF4.Dataset:
-    if not source.read(0, min(8, source.size)).startswith(MAGIC):
-        raise HostileInputError("the file is no NetCDF", where=source.name, expected="CDF or HDF5 at its start")
+def _opened(location: Location, source: ByteSource, cells: int) -> netCDF4.Dataset:
+    library = _library()
     if location.is_remote and source.size > MOST_REMOTE:
         raise AssetError(
             "the file is too large to be fetched whole",
@@ -81,10 +93,11 @@ def _opened(location: Location, source: ByteSource) -> netCDF4.Dataset:
             todo="fetch it first, or use a Zarr copy",
         )
     content = source.read(0, source.size) if location.is_remote else None
+    check_netcdf(source, content, cells=cells)
     try:
         # A name in memory; else the path, as the library reads what it needs.
         name = "memory.nc" if content else source.name
-        opened: netCDF4.Dataset = _library().Dataset(name, mode="r", memory=content)
+        opened: netCDF4.Dataset = library.Dataset(name, mode="r", memory=content)
     except (OSError, RuntimeError, ValueError) as error:
         told = str(getattr(error, "strerror", "") or error)[:120]
     else:

@@ -98,7 +98,7 @@ def test_rows_that_cannot_be_used_are_told(tmp_path: Path) -> None:
 
 def test_units_of_all_parameters() -> None:
     """Every parameter code names a variable, and a unit that becomes the variable's."""
-    for variable, unit, datum in nwis._PARAMETERS.values():
+    for variable, unit, datum in nwis.PARAMETERS.values():
         term = term_named(variable)
         assert np.isfinite(convert(1.0, unit, term))
         assert (term.kind == "height") == bool(datum)
