@@ -7,6 +7,7 @@ the last corner of a sheet, a row that is to be repeated a million times, one lo
 from __future__ import annotations
 
 import io
+import lzma
 import re
 import zipfile
 import zlib
@@ -25,6 +26,16 @@ _MAX_CELLS = 10_000_000
 _MAX_TEXT_BYTES = 512 << 20
 _MAX_DAYS = 1e11
 _CHUNK = 1 << 20
+# What zipfile and its decompressors raise for an archive that is broken in one way or another.
+_FAULTS = (
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    EOFError,
+    NotImplementedError,
+    RuntimeError,
+    ValueError,
+)
 _HUGE = re.compile(rb"<(?:\w+:)?v\s*>\s*([+-]?(?:[0-9]{12,400}|[0-9.]{1,400}[eE]\+?[0-9]{1,9}))\s*<")
 _FORMATTED = re.compile(rb"""\bs\s*=\s*["']\s*0*[1-9]""")
 _REF = re.compile(rb"""\br\s*=\s*["']\s*([A-Za-z]{0,10})([0-9]{1,20})""")
@@ -77,7 +88,7 @@ def unpacked(path: Path) -> Unpacked:
                 copy.writestr(zipfile.ZipInfo(entry.filename), content)
     except FileNotFoundError as error:
         raise NotFoundError("no such file", where=str(path)) from error
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
+    except _FAULTS as error:
         raise _broken(path, str(error)) from error
     except OSError as error:
         raise AssetError("a file cannot be read", where=str(path), got=str(error)[:200]) from error

@@ -20,7 +20,7 @@ from terracube.core.errors import EmptyResultError, InputError
 from terracube.core.files import atomic_path
 from terracube.ingest.insitu.checks import Ints
 from terracube.ingest.insitu.series import FLAG_ATTRS
-from terracube.ingest.insitu.table import MISSING, check
+from terracube.ingest.insitu.table import check
 from terracube.ingest.insitu.vocabulary import vocabulary
 
 Kind = Literal["timeSeries", "profile", "trajectory", "timeSeriesProfile", "trajectoryProfile"]
@@ -49,6 +49,7 @@ _ATTRS: Mapping[str, Mapping[str, Any]] = {
 }
 _CENSORED = {"long_name": "Censoring", "flag_values": np.array([0, 1, 2], "int8")}
 _CENSORED_MEANINGS = "measured true_value_is_below true_value_is_above"
+_UNMEASURED = np.int8(-127)  # what the library fills bytes with
 _MARKS = {"": 0, "<": 1, ">": 2}
 
 
@@ -149,7 +150,7 @@ def _dataset(table: pd.DataFrame, kind: Kind, about: Mapping[str, str]) -> xr.Da
         "institution": "not told",
         "history": f"written by TerraCube {version}",
         "references": "not told",
-        "comment": "Values that were not measured at a time and depth are missing; flags are those of QARTOD.",
+        "comment": "Values and flags are missing where a variable was not measured; flags are those of QARTOD.",
         **{key: value for key, value in about.items() if value},
     }
     return xr.Dataset(data.variables, attrs=told)
@@ -238,7 +239,7 @@ class _Builder:
     def add_measured(self, name: str, rows: pd.DataFrame, place: Ints, labels: Sequence[str], size: int) -> None:
         """Add a measured variable with its flags."""
         term = vocabulary().get(name)
-        value, flag, mark = np.full(size, np.nan), np.full(size, MISSING, "int8"), np.zeros(size, "int8")
+        value, flag, mark = np.full(size, np.nan), np.full(size, _UNMEASURED), np.full(size, _UNMEASURED)
         value[place], flag[place] = rows["value"].to_numpy(), rows["qc"].to_numpy().astype("int8")
         mark[place] = [_MARKS[one] for one in rows["censored"].to_numpy(object)]
         told = {"long_name": name, "units": str(rows["unit"].iloc[0])}
@@ -249,12 +250,19 @@ class _Builder:
                 told["units_metadata"] = "temperature: on_scale"
             if term.cf_standard_name:
                 told["standard_name"] = term.cf_standard_name
-        beside = [f"{name}_qc", *([f"{name}_censored"] if mark.any() else [])]
+        censored = (rows["censored"] != "").any()
+        beside = [f"{name}_qc", *([f"{name}_censored"] if censored else [])]
         places = [one for one in ("time", "lat", "lon", "depth") if one in self.variables]
         told |= {"ancillary_variables": " ".join(beside), "coordinates": " ".join([*places, *labels])}
         self.add(name, "obs", value, told)
         self.variables[name].encoding["_FillValue"] = np.nan
-        self.add(f"{name}_qc", "obs", flag, {**FLAG_ATTRS, "long_name": f"QARTOD flag of {name}"})
-        if mark.any():
+        self.add_marks(f"{name}_qc", flag, {**FLAG_ATTRS, "long_name": f"QARTOD flag of {name}"})
+        if censored:
             attrs = {**_CENSORED, "flag_meanings": _CENSORED_MEANINGS, "long_name": f"Censoring of {name}"}
-            self.add(f"{name}_censored", "obs", mark, attrs)
+            self.add_marks(f"{name}_censored", mark, attrs)
+
+    def add_marks(self, name: str, values: NDArray[Any], attrs: Mapping[str, Any]) -> None:
+        """Add flags of observations, missing where nothing was measured."""
+        self.add(name, "obs", values, attrs)
+        if (values == _UNMEASURED).any():
+            self.variables[name].encoding["_FillValue"] = _UNMEASURED

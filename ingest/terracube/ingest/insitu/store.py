@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import time as clock
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from terracube.core.errors import ConflictError, EmptyResultError, InputError, T
 from terracube.core.files import safe_name
 from terracube.core.logging import get_logger
 from terracube.core.progress import CancelToken, ProgressCallback, silent
+from terracube.cubes.readers.netcdf import close_datasets
 from terracube.ingest.deliveries import Incoming
 from terracube.ingest.insitu.access import open_table as open_table
 from terracube.ingest.insitu.closure import Tolerance, close
@@ -119,7 +120,11 @@ def ingest_insitu(
         name = dataset or dataset_id(mapping, named if len(named) == 1 else [file.path for file in files])
         if notes:
             run.report.notes[name] = notes
-        return run.take(name, files, catalog, replacing=replacing, dry_run=dry_run)
+        try:
+            return run.take(name, files, catalog, replacing=replacing, dry_run=dry_run)
+        finally:
+            # What was fetched and unpacked is deleted now; not every disk allows that of an open file.
+            close_datasets()
 
 
 def dataset_id(mapping: Mapping | None, files: Sequence[Path]) -> str:
@@ -221,19 +226,18 @@ class _Run:
     def read(self, name: str, files: Sequence[Delivered], content: str) -> DataSet | None:
         """Read and test all files; None, with everything refused in the report, if there is nothing to store."""
         parts: list[Observations] = []
-        told: list[SourceFile] = []
+        failed: dict[Path, TerraCubeError] = {}
         self.progress(0, len(files))
         for number, file in enumerate(files, start=1):
             self.cancel.check()
             try:
                 parts.append(self._one(file.path))
-                told.append(file.source)
             except TerraCubeError as error:
-                source = file.source
-                self.report.refuse(file.told, source.name, str(error), sha256=source.sha256, size=source.size)
-                told.append(replace(source, refused=reason(error)))
-                _log.info("refused %s: %s", file.told, error)
+                failed[file.path] = error
             self.progress(number, len(files))
+        used = {path.resolve() for part in parts for path in part.beside}
+        told = [self._source(file, failed.get(file.path), used) for file in files]
+        beside = [f"{file.told} completed other files" for file in files if file.path in used & set(failed)]
         table = join([part.table for part in parts])
         if len(table) == 0:
             return None
@@ -246,9 +250,18 @@ class _Run:
             content,
             issues=(*issues, *gaps(table, self.judging.qc), *broken),
             about=self._about(parts),
-            notes=tuple(dict.fromkeys(note for part in parts for note in part.notes)),
+            notes=tuple(dict.fromkeys([*(note for part in parts for note in part.notes), *beside])),
             mapping=self.plain_mapping(),
         )
+
+    def _source(self, file: Delivered, error: TerraCubeError | None, used: Collection[Path]) -> SourceFile:
+        """Describe a file; one that gave no observation is refused, unless it completed another one."""
+        source = file.source
+        if error is None or file.path in used:
+            return source
+        self.report.refuse(file.told, source.name, str(error), sha256=source.sha256, size=source.size)
+        _log.info("refused %s: %s", file.told, error)
+        return replace(source, refused=reason(error))
 
     def _one(self, file: Path) -> Observations:
         found = read_observations(file, self.mapping)

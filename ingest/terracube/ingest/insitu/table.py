@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -87,6 +88,8 @@ class Observations:
     """What is known of the data set: title, attribution, licence, doi, url."""
     notes: tuple[str, ...] = ()
     """What was done on the way and is good to know: how the text was decoded, a conversion by a molar mass."""
+    beside: tuple[Path, ...] = ()
+    """Files beside the one that was read which completed it, such as a list of sites with their positions."""
 
 
 def empty() -> pd.DataFrame:

@@ -161,7 +161,7 @@ class Geometry:
             for other in self.variables.values():
                 if nc.text(other, "cf_role") != role or not (nc.is_text(other) or nc.is_number(other)):
                     continue
-                dimensions = _without_letters(other)
+                dimensions = without_letters(other)
                 if self.reaches(variable.dimensions, dimensions):
                     ids = nc.strings(self.path, other)
                     return self.bring(ids, dimensions, variable.dimensions, variable.shape)
@@ -171,9 +171,9 @@ class Geometry:
         """Give the name of each cell's station, None if none is told."""
         for other in self.variables.values():
             named = nc.text(other, "standard_name") in ("platform_name", "station_name")
-            if named and nc.is_text(other) and self.reaches(variable.dimensions, _without_letters(other)):
+            if named and nc.is_text(other) and self.reaches(variable.dimensions, without_letters(other)):
                 ids = nc.strings(self.path, other)
-                return self.bring(ids, _without_letters(other), variable.dimensions, variable.shape)[0]
+                return self.bring(ids, without_letters(other), variable.dimensions, variable.shape)[0]
         return None
 
 
@@ -201,7 +201,18 @@ def _rank(variable: Any, role: str) -> int:
     return 2 if axis == "Z" else 1 if nc.text(variable, "positive").lower() in ("up", "down") and not name else 0
 
 
-def _without_letters(variable: Any) -> tuple[str, ...]:
+def without_letters(variable: Any) -> tuple[str, ...]:
     """Give the dimensions of a text without the one along its letters."""
     letters = variable.dtype is not str and variable.dtype.kind in "SU"
     return tuple(variable.dimensions[:-1] if letters else variable.dimensions)
+
+
+def direction_of(where: str, name: str, positive: str) -> float | None:
+    """Give 1 for a coordinate that grows downwards from the surface, -1 for upwards, None if it is no such thing."""
+    natural = {"depth": "down", "height": "up"}.get(name)
+    if natural and positive and positive != natural:
+        what = "standard name and direction contradict each other"
+        raise MetadataError(what, where=where, expected=f"positive: {natural}", got=positive[:80])
+    if name and natural is None:
+        return None
+    return {"down": 1.0, "up": -1.0}.get(natural or positive)

@@ -9,8 +9,8 @@ USGS, NWISWeb help system, "Codes": tz_cd, dec_coord_datum_cd.
 from __future__ import annotations
 
 import io
+from collections.abc import Iterable, Sequence
 from collections.abc import Mapping as Words
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -61,6 +61,12 @@ class Sites:
 
     places: dict[str, tuple[str, float, float]] = field(default_factory=dict)
     issues: list[Issue] = field(default_factory=list)
+    files: dict[str, Path] = field(default_factory=dict)
+    """Of each station the list that told it."""
+
+    def used(self, stations: Iterable[str]) -> tuple[Path, ...]:
+        """Give the lists that told any of these stations."""
+        return tuple(sorted({self.files[name] for name in stations if name in self.files}))
 
     def of(self, stations: pd.Series) -> tuple[pd.Series, np.ndarray, np.ndarray]:
         """Give name, longitude and latitude of each row's station; empty and NaN where it is not listed."""
@@ -120,6 +126,11 @@ def sites_beside(path: Path) -> Sites:
     return found
 
 
+def is_site_list(header: str) -> bool:
+    """Tell whether a row of names is that of a list of sites of the portal, which results may also hold."""
+    return any(all(name in header for name in columns) for columns in _SITE_COLUMNS)
+
+
 def _add_sites(found: Sites, path: Path) -> None:
     text = common.text_head(path, 1 << 16)
     if text.startswith("#") or "\tsite_no\t" in text[:2000]:
@@ -139,13 +150,15 @@ def add_sites(found: Sites, path: Path, table: pd.DataFrame, columns: Sequence[s
     one = table[list(columns)].drop_duplicates(subset=columns[0])
     ids, names, lat, lon, datum = (one[name].astype(object).tolist() for name in columns)
     east, north, lost = positions(lon, lat, datum)
-    for number, station in enumerate(ids):
+    for number, station in enumerate(map(str, ids)):
         if lost[number]:
             value = f"{station}: {lat[number]}, {lon[number]} {datum[number]}"
             found.issues.append(
                 Issue(path.name, None, columns[2], "no position, or of unknown datum", value[:200], "flagged")
             )
-        found.places.setdefault(str(station), (str(names[number]), float(east[number]), float(north[number])))
+        if station not in found.places:
+            found.places[station] = str(names[number]), float(east[number]), float(north[number])
+            found.files[station] = path
 
 
 def read_table(

@@ -13,7 +13,6 @@ Argo user's manual, version 3.4, DOI 10.13155/29825: section 2.2 (profile format
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,10 +20,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from terracube.core.errors import AssetError, BudgetError, MetadataError, TerraCubeError
+from terracube.core.errors import AssetError, MetadataError, TerraCubeError
 from terracube.ingest.insitu.formats import _common as common
 from terracube.ingest.insitu.formats import _nc as nc
-from terracube.ingest.insitu.formats._flags import ARGO, worst
+from terracube.ingest.insitu.formats._argoprofiles import (
+    DIMENSIONS,
+    Profiles,
+    data_type,
+    letters_of,
+    qartod,
+    read_profiles,
+    variable_of,
+)
+from terracube.ingest.insitu.formats._flags import worst
 from terracube.ingest.insitu.mapping import Mapping
 from terracube.ingest.insitu.table import (
     FAIL,
@@ -41,7 +49,6 @@ from terracube.ingest.insitu.table import (
 from terracube.ingest.insitu.vocabulary import term_named
 
 _PROFILES = ("argo profile", "b-argo profile", "argo synthetic profile", "argo merged profile")
-_DIMENSIONS = ("N_PROF", "N_LEVELS")
 #: Reference table 3, as far as the vocabulary has words.
 _PARAMETERS = {
     "PRES": "pressure",
@@ -62,7 +69,7 @@ def recognise(path: Path) -> bool:
         return False
     try:
         with nc.opened(path) as data:
-            return "argo" in nc.text(data, "Conventions").lower() or _data_type(path, data).lower() in _PROFILES
+            return "argo" in nc.text(data, "Conventions").lower() or data_type(path, data).lower() in _PROFILES
     except TerraCubeError:
         return False
 
@@ -93,11 +100,11 @@ def read(path: Path, mapping: Mapping | None = None) -> Observations:
         If it claims more cells than are read.
     """
     with nc.opened(path) as data:
-        kind = _data_type(path, data)
+        kind = data_type(path, data)
         if kind.lower() not in _PROFILES:
             expected = "DATA_TYPE " + ", ".join(_PROFILES)
             raise MetadataError("no file of Argo profiles", where=str(path), expected=expected, got=kind[:80] or "none")
-        profiles = _profiles(path, data)
+        profiles = read_profiles(path, data)
         names, issues = _parameters(path, data, profiles)
         level = _levels(path, data, profiles)
         tables = [_table(path, data, name, profiles, level) for name in names]
@@ -109,36 +116,6 @@ def read(path: Path, mapping: Mapping | None = None) -> Observations:
     return Observations(table, tuple(issues), {k: v for k, v in title.items() if v} | common.about(mapping))
 
 
-def _data_type(path: Path, data: Any) -> str:
-    variable = data.variables.get("DATA_TYPE")
-    if variable is None or not nc.is_text(variable):
-        return ""
-    found = nc.strings(path, variable)
-    return str(found) if found.ndim == 0 else ""
-
-
-@dataclass(frozen=True, slots=True)
-class _Profiles:
-    """What is told once per profile; all arrays run along N_PROF."""
-
-    shape: tuple[int, int]
-    station: np.ndarray
-    time: np.ndarray
-    lon: np.ndarray
-    lat: np.ndarray
-    flags: dict[str, np.ndarray]
-    """QARTOD flags of time and position."""
-    parameters: np.ndarray
-    """Names, (N_PROF, N_PARAM)."""
-    modes: np.ndarray
-    """Letters, (N_PROF, N_PARAM)."""
-    scheme: np.ndarray
-
-    def usable(self) -> np.ndarray:
-        """Where a profile has a float and a time."""
-        return np.asarray(self.station != "") & ~np.isnat(self.time)
-
-
 @dataclass(frozen=True, slots=True)
 class _Levels:
     """What is told once per level: (N_PROF, N_LEVELS)."""
@@ -148,98 +125,12 @@ class _Levels:
     """QARTOD flag of the pressure."""
 
 
-def _profiles(path: Path, data: Any) -> _Profiles:
-    if any(name not in data.dimensions for name in _DIMENSIONS):
-        raise MetadataError("dimensions are missing", where=str(path), expected=", ".join(_DIMENSIONS))
-    count, levels = (len(data.dimensions[name]) for name in _DIMENSIONS)
-    if count * levels > nc.MAX_CELLS:
-        raise BudgetError(
-            "more levels than are read", where=str(path), expected=f"<= {nc.MAX_CELLS}", got=str(count * levels)
-        )
-    juld = _variable(path, data, "JULD", ("N_PROF",))
-    where = f"{path}, JULD"
-    time = nc.moments(nc.numbers(path, juld).values, nc.text(juld, "units"), nc.text(juld, "calendar"), where)
-    position = [nc.numbers(path, _variable(path, data, name, ("N_PROF",))).values for name in ("LONGITUDE", "LATITUDE")]
-    flags = {"time": _qc(path, data, "JULD_QC", (count,)), "position": _qc(path, data, "POSITION_QC", (count,))}
-    time = np.where(flags["time"] == MISSING, np.datetime64("NaT", "us"), time)
-    lon, lat = position
-    none = np.isnan(lon) | np.isnan(lat) | (np.abs(lat) > 90) | (np.abs(lon) > 360) | (flags["position"] == MISSING)
-    parameters = _texts(path, data, "STATION_PARAMETERS", 2, count)
-    if "PARAMETER_DATA_MODE" in data.variables:
-        modes = nc.flags(path, data.variables["PARAMETER_DATA_MODE"]).astype(str)
-    else:
-        mode = nc.flags(path, _variable(path, data, "DATA_MODE", ("N_PROF",))).astype(str)
-        modes = np.broadcast_to(mode[:, None], parameters.shape)
-    if modes.shape != parameters.shape:
-        raise MetadataError(
-            "modes and parameters do not fit", where=str(path), expected=f"{parameters.shape}", got=f"{modes.shape}"
-        )
-    schemes = "VERTICAL_SAMPLING_SCHEME"
-    scheme = _texts(path, data, schemes, 1, count) if schemes in data.variables else np.full(count, "", dtype=object)
-    return _Profiles(
-        shape=(count, levels),
-        station=_texts(path, data, "PLATFORM_NUMBER", 1, count),
-        time=time,
-        lon=np.where(none, np.nan, np.where(np.abs(lon) > 180, common.around(lon), lon)),
-        lat=np.where(none, np.nan, lat),
-        flags=flags,
-        parameters=parameters,
-        modes=modes,
-        scheme=np.array([text.partition(":")[0] for text in scheme], dtype=object),
-    )
-
-
-def _variable(path: Path, data: Any, name: str, dimensions: Sequence[str]) -> Any:
-    variable = data.variables.get(name)
-    if (
-        variable is None
-        or tuple(variable.dimensions) != tuple(dimensions)
-        or not (nc.is_number(variable) or nc.is_text(variable))
-    ):
-        got = "nothing" if variable is None else f"{variable.dtype} {variable.dimensions}"
-        raise MetadataError("a variable is missing", where=f"{path}, {name}", expected=", ".join(dimensions), got=got)
-    return variable
-
-
-def _texts(path: Path, data: Any, name: str, ndim: int, count: int) -> np.ndarray:
-    variable = data.variables.get(name)
-    found = nc.strings(path, variable) if variable is not None and nc.is_text(variable) else None
-    if found is None or found.ndim != ndim or found.shape[0] != count:
-        raise MetadataError("a variable is missing", where=f"{path}, {name}", expected="texts along N_PROF")
-    return found
-
-
-def _qc(path: Path, data: Any, name: str, shape: tuple[int, ...]) -> np.ndarray:
-    """Give QARTOD flags of a variable of Argo's flags: not evaluated where it has none."""
-    return _qartod(_letters(path, data, name, shape))
-
-
-def _letters(path: Path, data: Any, name: str, shape: tuple[int, ...]) -> np.ndarray:
-    variable = data.variables.get(name)
-    found = (
-        nc.flags(path, variable) if variable is not None and nc.is_text(variable) else np.full(shape, b" ", dtype="S1")
-    )
-    if found.shape != shape:
-        raise MetadataError(
-            "flags of another shape", where=f"{path}, {name}", expected=str(shape), got=str(found.shape)
-        )
-    return found
-
-
-def _qartod(letters: np.ndarray) -> np.ndarray:
-    table = np.full(256, NOT_EVALUATED, dtype="uint8")
-    for letter, flag in ARGO.items():
-        table[ord(letter)] = flag
-    codes = np.ascontiguousarray(letters).view("uint8").reshape(letters.shape)
-    return np.asarray(table[codes])
-
-
-def _parameters(path: Path, data: Any, profiles: _Profiles) -> tuple[list[str], list[Issue]]:
+def _parameters(path: Path, data: Any, profiles: Profiles) -> tuple[list[str], list[Issue]]:
     """Give the parameters to read, and tell of those that are not."""
     issues, names = [], []
     for name in sorted(set(profiles.parameters.ravel().tolist()) - {""}):
         variable = data.variables.get(name)
-        fits = variable is not None and tuple(variable.dimensions) == _DIMENSIONS and nc.is_number(variable)
+        fits = variable is not None and tuple(variable.dimensions) == DIMENSIONS and nc.is_number(variable)
         if name in _PARAMETERS and fits:
             names.append(name)
         else:
@@ -261,10 +152,10 @@ class _Chosen:
     unit: str
 
 
-def _choose(path: Path, data: Any, name: str, profiles: _Profiles) -> _Chosen:
+def _choose(path: Path, data: Any, name: str, profiles: Profiles) -> _Chosen:
     """Take the adjusted values of profiles in delayed or adjusted mode, the measured ones else."""
-    variable = _variable(path, data, name, _DIMENSIONS)
-    measured, letters = nc.numbers(path, variable), _letters(path, data, f"{name}_QC", profiles.shape)
+    variable = variable_of(path, data, name, DIMENSIONS)
+    measured, letters = nc.numbers(path, variable), letters_of(path, data, f"{name}_QC", profiles.shape)
     mode = _mode(profiles, name)
     wanted = np.isin(mode, ("D", "A"))[:, None]
     unit = nc.text(variable, "units")
@@ -272,12 +163,12 @@ def _choose(path: Path, data: Any, name: str, profiles: _Profiles) -> _Chosen:
     if other is None or not wanted.any():
         never = np.zeros(profiles.shape, dtype=bool)
         return _Chosen(measured.values, measured.shown, letters, never, measured.invalid, unit)
-    adjusted = nc.numbers(path, _variable(path, data, f"{name}_ADJUSTED", _DIMENSIONS))
+    adjusted = nc.numbers(path, variable_of(path, data, f"{name}_ADJUSTED", DIMENSIONS))
     if nc.text(other, "units") != unit:
         raise MetadataError(
             "adjusted in another unit", where=f"{path}, {name}", expected=unit, got=nc.text(other, "units")[:80]
         )
-    flagged = _letters(path, data, f"{name}_ADJUSTED_QC", profiles.shape)
+    flagged = letters_of(path, data, f"{name}_ADJUSTED_QC", profiles.shape)
     use = wanted & np.isfinite(adjusted.values)
     return _Chosen(
         values=np.where(use, adjusted.values, measured.values),
@@ -289,7 +180,7 @@ def _choose(path: Path, data: Any, name: str, profiles: _Profiles) -> _Chosen:
     )
 
 
-def _mode(profiles: _Profiles, name: str) -> np.ndarray:
+def _mode(profiles: Profiles, name: str) -> np.ndarray:
     """Give the mode of a parameter in each profile, "R" where the profile does not list it."""
     here = profiles.parameters == name
     place = np.argmax(here, axis=1) if here.shape[1] else np.zeros(len(here), dtype=int)
@@ -297,17 +188,17 @@ def _mode(profiles: _Profiles, name: str) -> np.ndarray:
     return np.where(here.any(axis=1), found, "R")
 
 
-def _levels(path: Path, data: Any, profiles: _Profiles) -> _Levels:
+def _levels(path: Path, data: Any, profiles: Profiles) -> _Levels:
     if "PRES" not in data.variables:
         raise MetadataError("a profile needs its pressure", where=f"{path}, PRES")
     pressure = _choose(path, data, "PRES", profiles)
-    flag = np.where(np.isfinite(pressure.values), _qartod(pressure.letters), NOT_EVALUATED).astype("uint8")
+    flag = np.where(np.isfinite(pressure.values), qartod(pressure.letters), NOT_EVALUATED).astype("uint8")
     decibar = common.in_unit_of(pressure.values, pressure.unit, term_named("pressure"))
     depth = common.depth_of_pressure(decibar, profiles.lat[:, None])
     return _Levels(np.where(flag == FAIL, np.nan, depth), flag)
 
 
-def _table(path: Path, data: Any, name: str, profiles: _Profiles, level: _Levels) -> pd.DataFrame:
+def _table(path: Path, data: Any, name: str, profiles: Profiles, level: _Levels) -> pd.DataFrame:
     """Make the rows of one parameter: values, and cells that the producer flags as missing."""
     chosen, term = _choose(path, data, name, profiles), term_named(_PARAMETERS[name])
     there = np.isfinite(chosen.values)
@@ -332,16 +223,16 @@ def _table(path: Path, data: Any, name: str, profiles: _Profiles, level: _Levels
         qc_tests=tests,
         original_value=nc.shown(chosen.shown[keep]),
         original_unit=chosen.unit,
-        source=nc.places(path.name, _DIMENSIONS, (prof, lev)),
+        source=nc.places(path.name, DIMENSIONS, (prof, lev)),
         size=len(prof),
     )
 
 
-def _judge(chosen: _Chosen, profiles: _Profiles, level: _Levels, keep: np.ndarray) -> tuple[np.ndarray, pd.Series]:
+def _judge(chosen: _Chosen, profiles: Profiles, level: _Levels, keep: np.ndarray) -> tuple[np.ndarray, pd.Series]:
     """Give the flag of each kept cell and the tests that are not good."""
     prof = np.nonzero(keep)[0]
     missing, letters = ~np.isfinite(chosen.values[keep]), chosen.letters[keep]
-    own = _qartod(letters)
+    own = qartod(letters)
     own = np.where((own == MISSING) & ~missing, SUSPECT, own).astype("uint8")
     outside = chosen.invalid[keep] & ~missing
     parts = {
@@ -363,7 +254,7 @@ def _judge(chosen: _Chosen, profiles: _Profiles, level: _Levels, keep: np.ndarra
     return np.where(missing, MISSING, flags).astype("uint8"), tests
 
 
-def _lost(path: Path, profiles: _Profiles) -> list[Issue]:
+def _lost(path: Path, profiles: Profiles) -> list[Issue]:
     """Tell of profiles without a time or a float, and of those without a position."""
     issues = []
     for number in np.flatnonzero(~profiles.usable())[:1000]:

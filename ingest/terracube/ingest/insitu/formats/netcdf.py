@@ -3,7 +3,8 @@
 Read are the variables of the root group whose standard name, name or long name can only mean one word of the
 vocabulary; the mapping may say it for others. Times without a zone are UTC (CF 1.11, section 4.4). A cell without
 a value is a missing observation only where a flag says so; else nothing was measured there, or the array is padded, and
-the number of such cells that have a time is noted.
+the number of such cells that have a time is noted. What TerraCube's own exports add to CF is read again: measured
+units, marks of values beyond a limit, methods and replicates.
 
 References
 ----------
@@ -23,32 +24,15 @@ import pandas as pd
 from terracube.core.errors import AssetError, BudgetError, MetadataError, TerraCubeError
 from terracube.ingest.insitu.formats import _common as common
 from terracube.ingest.insitu.formats import _nc as nc
-from terracube.ingest.insitu.formats._flags import flag_of, worst
-from terracube.ingest.insitu.formats._geometry import FEATURES, Geometry, is_coordinate
+from terracube.ingest.insitu.formats._geometry import FEATURES, Geometry, direction_of, is_coordinate, without_letters
+from terracube.ingest.insitu.formats._judgement import Judgement
+from terracube.ingest.insitu.formats._terms import term_of, unit_of
 from terracube.ingest.insitu.mapping import Column, Mapping
-from terracube.ingest.insitu.table import (
-    FAIL,
-    MISSING,
-    NOT_EVALUATED,
-    SUSPECT,
-    Issue,
-    Observations,
-    doubt,
-    join,
-    make,
-)
+from terracube.ingest.insitu.table import MISSING, Issue, Observations, join, make
 from terracube.ingest.insitu.units import convert
-from terracube.ingest.insitu.vocabulary import Term, find_term, term_named, vocabulary
+from terracube.ingest.insitu.vocabulary import Term, term_named
 
 _STATION_ATTRIBUTES = ("platform_code", "wmo_platform_code", "platform", "station_id", "station", "id")
-#: Standard names that CF has for the same things, beside those of the vocabulary.
-_ALIASES = {
-    "sea_water_salinity": "practical_salinity",
-    "sea_surface_temperature": "water_temperature",
-    "sea_surface_height_above_geopotential_datum": "water_level",
-    "sea_surface_height_above_reference_ellipsoid": "water_level",
-    "sea_surface_height_above_mean_sea_level": "water_level",
-}
 _MODIFIERS = (
     "status_flag",
     "quality_flag",
@@ -121,7 +105,7 @@ class _Place:
     lat: np.ndarray
     depth: np.ndarray
     exists: np.ndarray
-    """Where a cell has an instance, a time and (if it has one of its own) a depth: an observation, not padding."""
+    """Where a cell has an instance, a time and, in profiles, a depth: an observation, not padding."""
 
 
 class _Reader:
@@ -131,6 +115,8 @@ class _Reader:
         self.path, self.data, self.geometry, self.mapping = path, data, geometry, mapping
         self.issues: list[Issue] = []
         self.notes: list[str] = []
+        quality = mapping.quality if mapping else {}
+        self.judgement = Judgement(path, geometry, quality, self._issue)
         self.columns: Words[str, Column] = {str(c.column): c for c in mapping.columns} if mapping else {}
         self._numbers: dict[str, nc.Numbers] = {}
 
@@ -187,32 +173,14 @@ class _Reader:
 
     def _term(self, variable: Any) -> tuple[Term | None, str]:
         """Give what a variable is and its unit; tell and give None if that is not sure."""
-        unit, name = nc.text(variable, "units"), variable.name
-        if name in self.columns:
-            return term_named(self.columns[name].variable), self.columns[name].unit or unit
-        found = [term for term in self._candidates(variable) if _fits(unit, term)]
-        size = f"{int(np.prod(variable.shape, dtype=object))} cells"
-        if len({term.kind for term in found}) == 1:
-            return found[0], unit
-        if found:
-            what = "may mean " + " or ".join(term.name for term in found) + "; say which in the mapping"
-        elif self._candidates(variable):
-            what = f"the unit {unit!r} is not one of {self._candidates(variable)[0].name}"
-        else:
-            what = "not in the vocabulary; say what it is in the mapping"
-        self._issue(name, what, size, "left out")
-        return None, unit
-
-    def _candidates(self, variable: Any) -> list[Term]:
-        standard = nc.text(variable, "standard_name")
-        by_name = [find_term(text) for text in (variable.name, nc.text(variable, "long_name")) if text]
-        named = [term for term in by_name if term is not None]
-        if not standard:
-            return named[:1]
-        if standard in _ALIASES:
-            return [term_named(_ALIASES[standard])]
-        same = [term for term in vocabulary().values() if term.cf_standard_name == standard]
-        return [term for term in named if term in same][:1] or same
+        column = self.columns.get(variable.name)
+        if column is not None:
+            named = term_named(column.variable)
+            return named, column.unit or unit_of(variable, named)
+        term, unit, why = term_of(variable)
+        if term is None:
+            self._issue(variable.name, why, f"{int(np.prod(variable.shape, dtype=object))} cells", "left out")
+        return term, unit
 
     def _table(self, variable: Any, term: Term, unit: str) -> pd.DataFrame | None:
         """Make the rows of one variable."""
@@ -223,11 +191,13 @@ class _Reader:
         values = self._without(numbers.values)
         there = ~np.isnan(values)
         self._tell_lost(variable, there & ~place.exists)
-        told = {other.name: self._flag(variable, other) for other in self._flag_variables(variable)}
+        judged = self.judgement
+        told = {other.name: judged.read(variable, other) for other in judged.variables(variable)}
         missing = np.logical_or.reduce([flag == MISSING for flag in told.values()], initial=False)
         keep = place.exists & (there | missing)
         self._tell_empty(variable, int((place.exists & ~keep).sum()))
-        flags, tests = self._flags(variable, values[keep], numbers.invalid[keep], {n: f[keep] for n, f in told.items()})
+        told = {name: flag[keep] for name, flag in told.items()}
+        flags, tests = judged.judge(variable, values[keep], numbers.invalid[keep], told)
         column = self.columns.get(variable.name)
         basis, molar = (column.basis, column.molar) if column else ("", False)
         indices = np.nonzero(keep)
@@ -242,7 +212,9 @@ class _Reader:
             variable=term.name,
             value=convert(values[keep], unit, term, basis=basis, molar=molar),
             unit=term.unit,
-            method=method,
+            method=method or self._label(variable, "method", keep),
+            replicate=self._label(variable, "replicate", keep),
+            censored=judged.censored(variable)[keep],
             qc=flags,
             qc_tests=tests,
             original_value=nc.shown(numbers.shown[keep]),
@@ -250,6 +222,17 @@ class _Reader:
             source=nc.places(self.path.name, variable.dimensions, indices),
             size=len(flags),
         )
+
+    def _label(self, variable: Any, name: str, keep: np.ndarray) -> Any:
+        """Give the texts of a label that a variable names among its coordinates, empty if it names none."""
+        other = self.geometry.variables.get(name)
+        if other is None or name not in nc.words(variable, "coordinates") or not nc.is_text(other):
+            return ""
+        dimensions = without_letters(other)
+        if not self.geometry.reaches(variable.dimensions, dimensions):
+            return ""
+        labels = nc.strings(self.path, other)
+        return common.texts(self.geometry.bring(labels, dimensions, variable.dimensions, variable.shape)[0][keep])
 
     def _read(self, variable: Any) -> nc.Numbers:
         if variable.name not in self._numbers:
@@ -280,7 +263,8 @@ class _Reader:
         lon, lat = self._position(variable, found)
         depth, vertical = self._depth(variable, found.get("z"), lat)
         exists &= ~np.isnat(time)
-        if vertical is not None:
+        # A series or a trajectory may tell some depths and others not; without one a cell of a profile is padding.
+        if vertical is not None and _feature(self.data) not in ("point", "timeseries", "trajectory"):
             exists &= np.isfinite(vertical)
         told = self.geometry.instances(variable)
         if told is not None:
@@ -338,7 +322,7 @@ class _Reader:
         name, unit = nc.text(z, "standard_name"), nc.text(z, "units")
         if name == "sea_water_pressure":
             return common.depth_of_pressure(common.in_unit_of(values, unit, term_named("pressure")), lat), own
-        sign = _direction(f"{self.path}, {z.name}", name, nc.text(z, "positive").lower())
+        sign = direction_of(f"{self.path}, {z.name}", name, nc.text(z, "positive").lower())
         if sign is None:
             what = "a vertical coordinate that is no depth below the surface"
             if not any(issue.field == z.name for issue in self.issues):
@@ -354,90 +338,3 @@ class _Reader:
         """Note cells that hold nothing: not measured there, or a gap."""
         if count:
             self.notes.append(f"{self.path.name}: {variable.name} has no value in {count} cells that have a time")
-
-    def _flags(
-        self, variable: Any, values: np.ndarray, invalid: np.ndarray, told: dict[str, np.ndarray]
-    ) -> tuple[np.ndarray, pd.Series]:
-        """Give the flag and the tests not passed of each kept cell."""
-        missing = np.isnan(values)
-        told = {name: np.where((flag == MISSING) & ~missing, SUSPECT, flag) for name, flag in told.items()}
-        flags = worst(list(told.values())) if told else np.full(len(missing), NOT_EVALUATED, dtype="uint8")
-        tests = pd.Series("", index=range(len(missing)), dtype=object)
-        for name, flag in told.items():
-            for worse in (SUSPECT, FAIL):
-                tests = doubt(tests, name, (flag == worse) & ~missing, worse)
-        outside = invalid & ~missing
-        if outside.any():
-            what = "outside the range that the file says is valid"
-            self._issue(variable.name, what, f"{outside.sum()} values", "flagged")
-            flags, tests = (
-                np.where(outside, worst([flags, np.full_like(flags, SUSPECT)]), flags),
-                doubt(tests, "valid_range", outside),
-            )
-        return np.where(missing, MISSING, flags).astype("uint8"), tests
-
-    def _flag_variables(self, variable: Any) -> list[Any]:
-        """Give the flags of a variable: the summary if there is one, else all of them."""
-        names = nc.words(variable, "ancillary_variables")
-        names += [f"{variable.name}_{end}" for end in ("qc", "QC", "quality_flag", "flag")]
-        found = [self.geometry.variables[name] for name in dict.fromkeys(names) if name in self.geometry.variables]
-        flags = [
-            other
-            for other in found
-            if nc.attribute(other, "flag_meanings") is not None
-            or nc.text(other, "standard_name").endswith("flag")
-            or other.name.lower().endswith(("qc", "flag"))
-        ]
-        summary = [other for other in flags if nc.text(other, "standard_name").startswith("aggregate")]
-        usable = [other for other in summary or flags if self.geometry.reaches(variable.dimensions, other.dimensions)]
-        return [other for other in usable if nc.is_number(other) or nc.is_text(other)]
-
-    def _flag(self, variable: Any, other: Any) -> np.ndarray:
-        """Give the QARTOD flags that a variable of flags means; 2 for what is not known."""
-        stored = nc.raw(self.path, other)
-        stored = np.char.strip(stored.astype("S1")) if stored.dtype.kind in "SU" else stored
-        meanings, given = nc.words(other, "flag_meanings"), nc.attribute(other, "flag_values")
-        told = dict(self.mapping.quality) if self.mapping else {}
-        values = _flag_values(given, stored.dtype)
-        flags = np.full(stored.shape, NOT_EVALUATED, dtype="uint8")
-        if stored.dtype.kind == "O" or not meanings or len(values) != len(meanings):
-            self._issue(other.name, "flags without a meaning for each", " ".join(meanings), "flagged")
-        else:
-            for value, meaning in zip(values, meanings, strict=True):
-                flag = flag_of(meaning, told)
-                here = stored == value
-                if flag is None and here.any():
-                    self._issue(other.name, "a flag of unknown meaning, taken as not evaluated", meaning, "flagged")
-                flags[here] = flag or NOT_EVALUATED
-        brought, known = self.geometry.bring(flags, other.dimensions, variable.dimensions, variable.shape)
-        return np.where(known, brought, NOT_EVALUATED).astype("uint8")
-
-
-def _flag_values(given: Any, dtype: Any) -> list[Any]:
-    """Give the values of flags in the type that they are stored in."""
-    if given is None:
-        return []
-    if isinstance(given, str):
-        parts = given.replace(",", " ").split() if " " in given or "," in given else list(given)
-        return [part.encode("ascii", errors="replace") for part in parts] if dtype.kind in "SU" else []
-    plain = np.atleast_1d(np.asarray(given))
-    return list(plain.tolist()) if plain.dtype.kind in "iuf" and dtype.kind in "iuf" else []
-
-
-def _direction(where: str, name: str, positive: str) -> float | None:
-    """Give 1 for a coordinate that grows downwards from the surface, -1 for upwards, None if it is no such thing."""
-    natural = {"depth": "down", "height": "up"}.get(name)
-    if natural and positive and positive != natural:
-        what = "standard name and direction contradict each other"
-        raise MetadataError(what, where=where, expected=f"positive: {natural}", got=positive[:80])
-    if name and natural is None:
-        return None
-    return {"down": 1.0, "up": -1.0}.get(natural or positive)
-
-
-def _fits(unit: str, term: Term) -> bool:
-    try:
-        convert(0.0, unit, term)
-    except MetadataError:
-        return False
-    return True

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping as Words
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +25,7 @@ import pyarrow as pa
 from terracube.core.errors import AssetError, MetadataError
 from terracube.ingest.insitu.formats import _common as common
 from terracube.ingest.insitu.formats import _usgs as usgs
+from terracube.ingest.insitu.formats._parameters import PARAMETERS, REMARKS, STATISTICS
 from terracube.ingest.insitu.mapping import Mapping
 from terracube.ingest.insitu.table import (
     GOOD,
@@ -45,80 +45,9 @@ from terracube.ingest.insitu.units import convert
 from terracube.ingest.insitu.vocabulary import term_named
 
 _MAX_JSON_BYTES = 1 << 28
-#: Parameter codes: variable, unit, and the datum of a height.
-_PARAMETERS: Words[str, tuple[str, str, str]] = {
-    "00010": ("water_temperature", "degC", ""),
-    "00011": ("water_temperature", "degF", ""),
-    "00020": ("air_temperature", "degC", ""),
-    "00021": ("air_temperature", "degF", ""),
-    "00025": ("air_pressure", "mmHg", ""),
-    "00036": ("wind_direction", "degree", ""),
-    "00045": ("precipitation", "inch", ""),
-    "00052": ("relative_humidity", "%", ""),
-    "00055": ("water_velocity", "ft/s", ""),
-    "00060": ("discharge", "ft3/s", ""),
-    "00061": ("discharge", "ft3/s", ""),
-    "00065": ("water_level", "ft", "of the gage"),
-    "00076": ("turbidity_ntu", "NTU", ""),
-    "00078": ("secchi_depth", "m", ""),
-    "00095": ("specific_conductance", "uS/cm", ""),
-    "00300": ("dissolved_oxygen", "mg/L", ""),
-    "00301": ("oxygen_saturation", "%", ""),
-    "00400": ("ph", "standard units", ""),
-    "00530": ("suspended_matter", "mg/L", ""),
-    "00600": ("tn", "mg/L", ""),
-    "00608": ("nh4_n", "mg/L", ""),
-    "00613": ("no2_n", "mg/L", ""),
-    "00618": ("no3_n", "mg/L", ""),
-    "00631": ("no3_no2_n", "mg/L", ""),
-    "00665": ("tp", "mg/L", ""),
-    "00666": ("dtp", "mg/L", ""),
-    "00671": ("po4_p", "mg/L", ""),
-    "00680": ("toc", "mg/L", ""),
-    "00681": ("doc", "mg/L", ""),
-    "00940": ("chloride", "mg/L", ""),
-    "00945": ("sulfate", "mg/L", ""),
-    "32316": ("chlorophyll_a_fluorescence", "ug/L", ""),
-    "32318": ("chlorophyll_a_fluorescence", "ug/L", ""),
-    "62614": ("water_level", "ft", "NGVD29"),
-    "62615": ("water_level", "ft", "NAVD88"),
-    "63158": ("water_level", "ft", "NGVD29"),
-    "63160": ("water_level", "ft", "NAVD88"),
-    "63680": ("turbidity_fnu", "FNU", ""),
-    "72255": ("water_velocity", "ft/s", ""),
-    "80154": ("suspended_matter", "mg/L", ""),
-    "90860": ("practical_salinity", "PSU", ""),
-    "99133": ("no3_no2_n", "mg/L", ""),
-}
-_STATISTICS = {
-    "00001": "daily maximum",
-    "00002": "daily minimum",
-    "00003": "daily mean",
-    "00006": "daily sum",
-    "00008": "daily median",
-}
 _COLUMN = re.compile(r"(?:(\d{1,12})_)?(\d{5})(?:_(\d{5}))?")
 _NO_VALUE = -999_999.0
 _APPROVED, _KNOWN = {"A"}, {"A", "P", "R", "<", ">", "e", "E", "&"}
-#: Remarks: what kept the instrument from a value, or acted on it.
-_REMARKS = {
-    "Ice",
-    "Eqp",
-    "Bkw",
-    "Ssn",
-    "Dis",
-    "Fld",
-    "Mnt",
-    "Rat",
-    "Dry",
-    "ZFl",
-    "Tst",
-    "Pmp",
-    "Unk",
-    "Pr",
-    "***",
-    "--",
-}
 
 
 def recognise(path: Path) -> bool:
@@ -152,15 +81,18 @@ def read(path: Path, mapping: Mapping | None = None) -> Observations:
     if _is_json(common.text_head(path)):
         tables, issues = _read_json(path, mapping)
         notes: tuple[str, ...] = ()
+        sites = usgs.Sites()
     else:
         lines, notes = common.read_lines(path, mapping)
-        tables, issues = _read_rdb(path, lines, mapping)
+        sites = usgs.sites_beside(path)
+        tables, issues = _read_rdb(path, lines, sites, mapping)
     table = join(tables)
     if table.empty:
         raise AssetError(
             "nothing in the file can be used", where=str(path), got=str(issues[0]) if issues else "no values"
         )
-    return Observations(table, tuple(issues), common.about(mapping), notes)
+    beside = sites.used(table["station"].unique())
+    return Observations(table, tuple(issues), common.about(mapping), notes, beside)
 
 
 def _is_json(text: str) -> bool:
@@ -172,7 +104,9 @@ def _is_rdb(line: str) -> bool:
     return "site_no" in parts and ("agency_cd" in parts or "datetime" in parts)
 
 
-def _read_rdb(path: Path, lines: list[str], mapping: Mapping | None) -> tuple[list[pd.DataFrame], list[Issue]]:
+def _read_rdb(
+    path: Path, lines: list[str], sites: usgs.Sites, mapping: Mapping | None
+) -> tuple[list[pd.DataFrame], list[Issue]]:
     found = usgs.rdb_tables(lines)
     if not found:
         raise AssetError("no RDB table with sites", where=str(path), expected="a row of names with site_no")
@@ -180,7 +114,7 @@ def _read_rdb(path: Path, lines: list[str], mapping: Mapping | None) -> tuple[li
     if not series:
         what = "a list of sites, no measurements" if "dec_lat_va" in found[0].columns else "a table of another kind"
         raise MetadataError(what, where=str(path), expected="columns datetime and <series>_<parameter>")
-    sites, tables, issues = usgs.sites_beside(path), [], []
+    tables, issues = [], []
     for table in series:
         bad = table.attrs["bad"]
         what, numbers = f"the row has not {len(table.columns) - 1} fields", [number for number, _ in bad]
@@ -246,7 +180,7 @@ def _series(
 ) -> tuple[pd.DataFrame | None, list[Issue]]:
     """Make the rows of one series: cells that hold a value, a remark or a qualifier."""
     number, parameter, statistic = code
-    known = _PARAMETERS.get(str(parameter))
+    known = PARAMETERS.get(str(parameter))
     filled = ((cells["value"] != "") | (cells["codes"] != "")).to_numpy()
     if known is None or not filled.any():
         what = "a parameter that is not in the vocabulary" if filled.any() else "a series without values"
@@ -260,7 +194,7 @@ def _series(
         value = convert(values, unit, term)
     except MetadataError as error:
         return None, [Issue(path.name, None, field, str(error), f"{parameter} ({int(filled.sum())} rows)", "left out")]
-    method = [_STATISTICS.get(str(statistic), f"statistic {statistic}" if statistic and statistic != "00000" else "")]
+    method = [STATISTICS.get(str(statistic), f"statistic {statistic}" if statistic and statistic != "00000" else "")]
     method += [f"datum {known[2]}" if known[2] else "", f"NWIS series {number}" if number else ""]
     table = make(
         **shared,
@@ -293,12 +227,12 @@ def _judge(
     for combination in combinations:
         words = [part for part in re.split(r"[\s:,;|]+", str(combination)) if part]
         sign.append("<" if "<" in words else ">" if ">" in words else "")
-        remarks = [part for part in words if part in _REMARKS]
+        remarks = [part for part in words if part in REMARKS]
         estimated = bool({"e", "E", "&"} & set(words))
         flag.append(SUSPECT if estimated or remarks else GOOD if _APPROVED & set(words) else NOT_EVALUATED)
         named = (["estimated"] if estimated else []) + [f"remark_{part}".lower() for part in remarks]
         tests.append(",".join(f"{name}:{SUSPECT}" for name in named))
-        odd.append([part for part in words if part not in _KNOWN | _REMARKS and not re.fullmatch(r"\[\d+\]", part)])
+        odd.append([part for part in words if part not in _KNOWN | REMARKS and not re.fullmatch(r"\[\d+\]", part)])
     flags = np.where(missing, MISSING, np.array(flag, dtype="uint8")[codes])
     told = pd.Series(np.array(tests, dtype=object)[codes], dtype=TEXT).astype(object)
     told = told.where(~missing, told.str.replace(f":{SUSPECT}", f":{MISSING}", regex=False))

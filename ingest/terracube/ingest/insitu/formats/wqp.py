@@ -25,6 +25,7 @@ from terracube.core.errors import AssetError, MetadataError
 from terracube.ingest.insitu.formats import _common as common
 from terracube.ingest.insitu.formats import _usgs as usgs
 from terracube.ingest.insitu.formats._characteristics import find_characteristic
+from terracube.ingest.insitu.formats._wqpcolumns import COLUMNS
 from terracube.ingest.insitu.mapping import Mapping
 from terracube.ingest.insitu.table import (
     FAIL,
@@ -43,42 +44,6 @@ from terracube.ingest.insitu.times import read_times
 from terracube.ingest.insitu.units import convert
 from terracube.ingest.insitu.vocabulary import Term
 
-#: Our word for each column, and what it is called in the old and in the new set.
-_COLUMNS = {
-    "station": ("MonitoringLocationIdentifier", "Location_Identifier"),
-    "name": ("MonitoringLocationName", "Location_Name"),
-    "lat": ("LatitudeMeasure", "Location_Latitude"),
-    "lon": ("LongitudeMeasure", "Location_Longitude"),
-    "datum": ("HorizontalCoordinateReferenceSystemDatumName", "Location_HorzCoordReferenceSystemDatum"),
-    "date": ("ActivityStartDate", "Activity_StartDate"),
-    "clock": ("ActivityStartTime/Time", "Activity_StartTime"),
-    "zone": ("ActivityStartTime/TimeZoneCode", "Activity_StartTimeZone"),
-    "type": ("ActivityTypeCode", "Activity_TypeCode"),
-    "media": ("ActivityMediaName", "Activity_Media"),
-    "activity": ("ActivityIdentifier", "Activity_ActivityIdentifier"),
-    "depth": ("ActivityDepthHeightMeasure/MeasureValue", "Activity_DepthHeightMeasure"),
-    "depth_unit": ("ActivityDepthHeightMeasure/MeasureUnitCode", "Activity_DepthHeightMeasureUnit"),
-    "result_depth": ("ResultDepthHeightMeasure/MeasureValue", "ResultDepthHeight_Measure"),
-    "result_depth_unit": ("ResultDepthHeightMeasure/MeasureUnitCode", "ResultDepthHeight_MeasureUnit"),
-    "top": ("ActivityTopDepthHeightMeasure/MeasureValue", "Activity_TopDepthMeasure"),
-    "bottom": ("ActivityBottomDepthHeightMeasure/MeasureValue", "Activity_BottomDepthMeasure"),
-    "characteristic": ("CharacteristicName", "Result_Characteristic"),
-    "fraction": ("ResultSampleFractionText", "Result_SampleFraction"),
-    "species": ("MethodSpeciationName", "Result_MethodSpeciation"),
-    "value": ("ResultMeasureValue", "Result_Measure"),
-    "unit": ("ResultMeasure/MeasureUnitCode", "Result_MeasureUnit"),
-    "qualifier": ("MeasureQualifierCode", "Result_MeasureQualifierCode"),
-    "status": ("ResultStatusIdentifier", "Result_MeasureStatusIdentifier"),
-    "kind": ("ResultValueTypeName", "Result_MeasureType"),
-    "condition": ("ResultDetectionConditionText", "Result_ResultDetectionCondition"),
-    "limit_type": ("DetectionQuantitationLimitTypeName", "DetectionLimit_TypeA"),
-    "limit": ("DetectionQuantitationLimitMeasure/MeasureValue", "DetectionLimit_MeasureA"),
-    "limit_unit": ("DetectionQuantitationLimitMeasure/MeasureUnitCode", "DetectionLimit_MeasureUnitA"),
-    "limit_type_b": ("", "DetectionLimit_TypeB"),
-    "limit_b": ("", "DetectionLimit_MeasureB"),
-    "limit_unit_b": ("", "DetectionLimit_MeasureUnitB"),
-    "method": ("ResultAnalyticalMethod/MethodName", "ResultAnalyticalMethod_Name"),
-}
 _NEEDED = ("station", "date", "characteristic", "value", "unit")
 _BELOW = re.compile(
     r"not detected|non-detect|below|\bnot present\b|detected not quantified|<ql|trace|between inst detect"
@@ -93,9 +58,10 @@ _ESTIMATED = re.compile(r"(?:^|[\[;,\s])[EJ](?:$|[\];,\s])")
 
 
 def recognise(path: Path) -> bool:
-    """Tell whether a file looks like results of the portal."""
+    """Tell whether a file looks like results of the portal, or like its list of sites."""
     first = common.text_head(path, 1 << 15).split("\n", 1)[0]
-    return any(all(_COLUMNS[name][form] in first for name in ("station", "characteristic", "value")) for form in (0, 1))
+    named = ("station", "characteristic", "value")
+    return usgs.is_site_list(first) or any(all(COLUMNS[name][form] in first for name in named) for form in (0, 1))
 
 
 def read(path: Path, mapping: Mapping | None = None) -> Observations:
@@ -118,8 +84,10 @@ def read(path: Path, mapping: Mapping | None = None) -> Observations:
     ------
     AssetError
         If the file holds no such results, or none can be used.
+    MetadataError
+        If it is a list of sites.
     """
-    rows, issues = _rows(path, mapping)
+    rows, issues, beside = _rows(path, mapping)
     rows, told = _environmental(path, rows)
     issues += told
     rows, moment, told = _times(path, rows, mapping)
@@ -136,24 +104,33 @@ def read(path: Path, mapping: Mapping | None = None) -> Observations:
     if table.empty:
         raise AssetError("no result can be used", where=str(path), got=str(issues[0]) if issues else "no rows")
     order = table["source"].str.rpartition(":")[2].astype("int64").argsort(kind="stable")
-    return Observations(table.iloc[order].reset_index(drop=True), tuple(issues), common.about(mapping))
+    return Observations(table.iloc[order].reset_index(drop=True), tuple(issues), common.about(mapping), beside=beside)
 
 
-def _rows(path: Path, mapping: Mapping | None) -> tuple[pd.DataFrame, list[Issue]]:
-    """Read the columns that are used, under our words, with places; a column that is not there is empty."""
-    wanted = [name for both in _COLUMNS.values() for name in both if name]
+def _rows(path: Path, mapping: Mapping | None) -> tuple[pd.DataFrame, list[Issue], tuple[Path, ...]]:
+    """Read the columns that are used, under our words, with places; a column that is not there is empty.
+
+    The third are the files beside it that told places.
+    """
+    wanted = [name for both in COLUMNS.values() for name in both if name]
     frame, issues = usgs.read_table(path, wanted, mapping)
-    new = _COLUMNS["characteristic"][1] in frame.columns
-    names = {both[new]: ours for ours, both in _COLUMNS.items() if both[new]}
+    new = COLUMNS["characteristic"][1] in frame.columns
+    names = {both[new]: ours for ours, both in COLUMNS.items() if both[new]}
     rows = frame.rename(columns=names)
-    missing = [_COLUMNS[name][new] for name in _NEEDED if name not in rows.columns]
+    missing = [COLUMNS[name][new] for name in _NEEDED if name not in rows.columns]
+    if (
+        missing
+        and {"station", "lat", "lon"} <= set(rows.columns)
+        and not {"characteristic", "value"} & set(rows.columns)
+    ):
+        raise MetadataError("a list of sites, no measurements", where=str(path), expected=", ".join(missing))
     if missing:
         raise AssetError("no results of the Water Quality Portal", where=str(path), expected=", ".join(missing))
-    for name in _COLUMNS:
+    for name in COLUMNS:
         if name not in rows.columns:
             rows[name] = ""
-    sites = usgs.Sites()
-    if (rows["lat"] != "").any():
+    sites, own = usgs.Sites(), (rows["lat"] != "").any()
+    if own:
         usgs.add_sites(sites, path, rows[rows["lat"] != ""], ("station", "name", "lat", "lon", "datum"))
     else:
         sites = usgs.sites_beside(path)
@@ -167,7 +144,7 @@ def _rows(path: Path, mapping: Mapping | None) -> tuple[pd.DataFrame, list[Issue
         Issue(path.name, None, "station", "no position in the file or in a list of sites beside it", name, "flagged")
         for name in nowhere[:1000]
     ]
-    return rows, issues
+    return rows, issues, () if own else sites.used(rows["station"].unique())
 
 
 def _prefer_censoring_level(rows: pd.DataFrame) -> None:
