@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test test-all test-bounds bench lint lock clean FORCE
+.PHONY: help demo test test-all test-bounds fuzz bench lint lock clean FORCE
 MAKEFLAGS += --no-print-directory
 
 # The caller's Python settings must not leak into the project's own environment.
@@ -17,6 +17,8 @@ STAMP := $(VENV)/.installed
 PYTEST := $(BIN)/python -m pytest
 # Tests that run compiled kernels; `make test-bounds` repeats them with every array index checked.
 KERNEL_TESTS := $(wildcard tests/cubes tests/processing)
+# How long `make fuzz` tries each parser; slow ones get twice that.
+SECONDS_EACH ?= 4
 
 # An environment that cannot run, or that was made when the folder had another name, is made again.
 ifneq ($(shell $(BIN)/python -c "" 2>/dev/null && cat $(VENV)/.locked 2>/dev/null),$(CURDIR))
@@ -29,6 +31,7 @@ help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 	@echo
 	@echo "Settings:  SCENES=FOLDER (make demo on real scenes)   PYTHON=/path/to/python3.13 (interpreter for .venv)"
+	@echo "           SECONDS_EACH=60 (make fuzz: per parser)"
 
 demo: $(STAMP) ## Build a product under demo/, from simulated scenes or those in SCENES=FOLDER, and print how good it is
 	@$(BIN)/terracube demo --into demo $(if $(SCENES),--scenes "$(SCENES)")
@@ -45,6 +48,9 @@ test-all: lint ## The same with the slow tests, then the kernels once more with 
 test-bounds: $(STAMP) ## Run the tests of compiled kernels with every array index checked
 	@echo "== Tests of kernels with NUMBA_BOUNDSCHECK=1"
 	@NUMBA_BOUNDSCHECK=1 $(PYTEST) -m "not slow" $(KERNEL_TESTS)
+
+fuzz: $(STAMP) ## Read spoilt products of every kind for about four minutes, and keep those that break a parser
+	@TERRACUBE_FUZZ_SECONDS="$(SECONDS_EACH)" $(PYTEST) tests/fuzz -p no:cacheprovider
 
 bench: $(STAMP) ## Compare speed and memory with other software (takes long; results in benchmarks/results/)
 	@$(BIN)/python benchmarks/run.py

@@ -85,8 +85,9 @@ class Store:
         if document is None:
             return None
         where = f"{self.folder}:{path}"
-        version: Literal[2, 3] = 2 if document["zarr_format"] == 2 else 3
-        codecs = [document.get("compressor"), *(document.get("filters") or [])]
+        version: Literal[2, 3] = 2 if document.get("zarr_format") == 2 else 3
+        filters = document.get("filters")
+        codecs = [document.get("compressor"), *(filters if isinstance(filters, list) else [filters])]
         check_codecs(codecs if version == 2 else document.get("codecs"), where)
         kind = str(document.get("data_type") if version == 3 else document.get("dtype"))[:80]
         if not _NUMBERS.fullmatch(kind):
