@@ -25,7 +25,6 @@ from tempfile import mkdtemp
 
 import matplotlib.pyplot as plt
 import pandas as pd
-from IPython.display import Image
 
 from terracube import cubes
 from terracube.ingest import ingest, load_source, source_names
@@ -239,7 +238,10 @@ plt.show()
 
 # %%
 plot_stations(catalog, path=work / "stations.png")
-Image(filename=str(work / "stations.png"), width=620)
+figure, axis = plt.subplots(figsize=(7, 5.2), constrained_layout=True)
+axis.imshow(plt.imread(work / "stations.png"))
+axis.set_axis_off()
+plt.show()
 
 # %%
 export(table, work / "lakes.nc")

@@ -44,3 +44,10 @@ def test_one_base_and_distinct_classes():
         assert issubclass(cls, TerraCubeError)
         base = AssetError if cls in (errors.AccessError, errors.UnreachableError) else TerraCubeError
         assert cls is TerraCubeError or cls.__bases__ == (base,)
+
+
+def test_facts_from_outside_are_bounded_and_plain():
+    """A message forges no line and moves no cursor, however long and odd what it tells is."""
+    told = str(TerraCubeError("bad", where="a\x1b[31m\nb\udc80", got="x" * 10_000))
+    assert told.isprintable()
+    assert len(told) < 2_200

@@ -237,7 +237,7 @@ def test_entries_that_are_no_items(make_scene):
 
 
 def test_nodata_that_only_the_header_knows(make_scene):
-    """Numbers of a file whose header contradicts what was taken for granted are refused, not mistaken; values are right."""
+    """Numbers of a file whose header contradicts what was taken for granted are refused; values are right."""
     numbers = NUMBERS.copy()
     numbers[:5], numbers[5:9] = 0, 65535
     item = make_scene("a", {"red": numbers}, nodata=65535)

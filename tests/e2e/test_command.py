@@ -59,6 +59,9 @@ def test_help_is_for_newcomers() -> None:
     assert "terracube init CATALOG" in front
     assert "nothing to do" in front
     for name in main.list_commands(Context(main)):
+        command = main.get_command(Context(main), name)
+        assert command is not None
+        assert command.get_short_help_str(200) in " ".join(front.split())
         told = call(name, "--help")
         assert told.exit_code == 0
         assert len(told.output) > 300

@@ -85,14 +85,29 @@ def test_symbolic_link_that_leaves_the_folder(spoil: Any, delivered: list[Path],
     assert "leaves the folder" in _refusal(catalog, item, delivered[1])
 
 
-@pytest.mark.parametrize("href", ["/vsicurl/http://localhost/B99.tif", "s3://bucket/B99.tif"])
-def test_virtual_paths_are_never_opened(href: str, spoil: Any, delivered: list[Path], catalog: Catalog) -> None:
-    """A remote or virtual href is kept as a link, not opened; the scene comes in without that band."""
+def test_remote_files_are_never_opened(spoil: Any, delivered: list[Path], catalog: Catalog) -> None:
+    """A remote href is kept as a link, not opened; the scene comes in without that band, and says so."""
+    href = "s3://bucket/B99.tif"
     report = ingest("sentinel-2-l2a", [spoil(_set("assets", "red", "href", value=href))], catalog)
     assert len(report.taken) == 1
     item = catalog.get(delivered[0].stem)
     assert item.assets["red"].href == href
     assert "file:checksum" not in item.assets["red"].extra_fields
+    assert "not taken, for they lie elsewhere: red" in report.notes[item.id]
+
+
+def test_virtual_paths_are_never_opened(spoil: Any, delivered: list[Path], catalog: Catalog) -> None:
+    """A virtual path is neither opened nor handed on; a note names the band."""
+    href = "/vsicurl/http://localhost/B99.tif"
+    report = ingest("sentinel-2-l2a", [spoil(_set("assets", "red", "href", value=href))], catalog)
+    assert any(note.startswith("red: its href is a virtual path") for note in report.notes[delivered[0].stem])
+    assert "red" not in catalog.get(delivered[0].stem).assets
+
+
+def test_a_date_in_the_future(spoil: Any, delivered: list[Path], catalog: Catalog) -> None:
+    """Nobody can have seen the ground of tomorrow."""
+    reason = _refusal(catalog, spoil(_set("properties", "datetime", value="2143-08-15T10:00:00Z")), delivered[1])
+    assert "future" in reason
 
 
 @pytest.mark.parametrize("size", [0, 100, 3000])
@@ -286,8 +301,11 @@ def test_wrong_calls(catalog: Catalog, tmp_path: Path) -> None:
         ingest("sentinel-2-l2a", [tmp_path / "nowhere"], catalog)
     with pytest.raises(InputError, match="job"):
         ingest("sentinel-2-l2a", [tmp_path], catalog, jobs=0)
-    empty = ingest("sentinel-2-l2a", [tmp_path], catalog)
-    assert [*empty.taken, *empty.refused] == []
+    (tmp_path / "empty").mkdir()
+    empty = ingest("sentinel-2-l2a", [tmp_path / "empty"], catalog)
+    assert (empty.taken, len(empty.refused)) == ([], 1)
+    assert "nothing of sentinel-2-l2a is here" in empty.refused[0].reason
+    assert [one.id for one in catalog.collections()] == []
 
 
 @pytest.mark.parametrize(

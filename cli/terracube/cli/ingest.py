@@ -110,7 +110,7 @@ def finish(
 def exit_code(report: IngestReport) -> int:
     """Give the exit code of an ingest."""
     came_in = report.taken or report.replaced
-    if report.refused:
+    if report.refused or report.left_out:
         return PARTLY if came_in or report.already else REFUSED
     return DONE if came_in else NOTHING
 
@@ -209,7 +209,8 @@ def _tell_source(source: Source) -> None:
     for label, value in rows.items():
         if value:
             click.echo(f"  {label:<12}{value}")
-    click.echo("\nlayers:")
+    if source.bands:
+        click.echo("\nlayers:")
     for band in source.bands.values():
         wave = f"{band.center_wavelength:g} um" if band.center_wavelength else band.unit or ""
         click.echo(f"  {band.name:<22}{band.file:<16}{wave:<12}{band.title}")

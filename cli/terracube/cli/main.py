@@ -10,23 +10,24 @@ import click
 from terracube.cli.exits import EXPLAINED
 from terracube.core.logging import set_up
 
-# In the order in which a newcomer needs them: command, and the module that holds it.
+# In the order in which a newcomer needs them: command, the module that holds it, and what it does in a line, so that
+# the front page is there without importing any of them.
 _COMMANDS = {
-    "demo": "demo",
-    "init": "catalog",
-    "sources": "ingest",
-    "ingest": "ingest",
-    "acquire": "acquire",
-    "mirror": "mirror",
-    "insitu": "insitu",
-    "quality": "quality",
-    "search": "catalog",
-    "run": "run",
-    "show": "catalog",
-    "verify": "catalog",
-    "reproduce": "run",
-    "rm": "catalog",
-    "gc": "catalog",
+    "demo": ("demo", "Walk the whole path on simulated scenes, or on your own."),
+    "init": ("catalog", "Make a catalogue: a folder, no server."),
+    "sources": ("ingest", "List what can be ingested."),
+    "ingest": ("ingest", "Take deliveries into a catalogue, checked."),
+    "acquire": ("acquire", "Download products from the portal of a provider (eodag)."),
+    "mirror": ("mirror", "Copy a part of a remote catalogue, with its files."),
+    "insitu": ("insitu", "Measurements: describe, ingest, plot, export."),
+    "quality": ("quality", "What was measured of scenes, over time."),
+    "search": ("catalog", "Find items by place, time and property."),
+    "run": ("run", "Make a product from the scenes of a catalogue."),
+    "show": ("catalog", "Show what an item is and how it was made."),
+    "verify": ("catalog", "Compare an item's files with their checksums."),
+    "reproduce": ("run", "Compute a product again and compare every pixel."),
+    "rm": ("catalog", "Remove an item and its files."),
+    "gc": ("catalog", "Remove what interrupted work left behind."),
 }
 
 
@@ -43,8 +44,14 @@ class _Commands(click.Group):
         del ctx
         if cmd_name not in _COMMANDS:
             return None
-        command: click.Command = getattr(import_module(f"terracube.cli.{_COMMANDS[cmd_name]}"), cmd_name)
+        command: click.Command = getattr(import_module(f"terracube.cli.{_COMMANDS[cmd_name][0]}"), cmd_name)
         return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands without importing them."""
+        del ctx
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, told) for name, (_, told) in _COMMANDS.items()])
 
 
 @click.group(

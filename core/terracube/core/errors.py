@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+_LONGEST = 2000
+
 
 class TerraCubeError(Exception):
     """Base of every error that TerraCube raises on purpose.
@@ -39,8 +41,8 @@ class TerraCubeError(Exception):
 
     def __str__(self) -> str:
         facts = [("where", self.where), ("expected", self.expected), ("got", self.got), ("to do", self.todo)]
-        told = "; ".join(f"{name}: {value}" for name, value in facts if value)
-        return f"{self.what} ({told})" if told else self.what
+        told = "; ".join(f"{name}: {_plain(value)}" for name, value in facts if value)
+        return f"{_plain(self.what)} ({told})" if told else _plain(self.what)
 
     def as_dict(self) -> dict[str, str]:
         """Give the facts as a flat mapping, for records, JSON output and HTTP problem documents."""
@@ -101,6 +103,12 @@ class StorageError(TerraCubeError):
 
 class CancelledError(TerraCubeError):
     """The work was cancelled before it was done."""
+
+
+def _plain(text: str) -> str:
+    """Take from a fact what a terminal would obey, and from a long one its middle: much of it came from outside."""
+    kept = text if len(text) <= _LONGEST else f"{text[: _LONGEST // 2]} ... {text[-_LONGEST // 2 :]}"
+    return kept if kept.isprintable() else "".join(one if one.isprintable() else "?" for one in kept)
 
 
 @dataclass(frozen=True)

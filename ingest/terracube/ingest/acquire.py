@@ -30,6 +30,8 @@ def gateway() -> Any:
         raise InputError(
             "eodag is needed to reach the portals of providers", todo="pip install 'terracube[acquire]'"
         ) from error
+    # Its own log tells errors with long traces; ours tells them in a sentence. Progress is shown.
+    import_module("eodag.utils.logging").setup_logging(verbose=1)
     return module.EODataAccessGateway()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from importlib import import_module
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from shapely.geometry import shape
 from terracube.core.digest import path_sha256, path_size, sha256_of
 from terracube.core.errors import AssetError, HostileInputError, MetadataError
 from terracube.core.files import safe_name
+from terracube.cubes.items.fields import NUMBERS
 from terracube.ingest.deliveries import Candidate
 from terracube.ingest.scene import Delivered
 from terracube.ingest.sources import Source
@@ -65,6 +67,8 @@ def check(candidate: Candidate, source: Source) -> list[Checked]:
 def _checked(scene: Delivered, candidate: Candidate, hashes: dict[Path, str], started: float) -> Checked:
     safe_name(scene.id, what="item id")
     _check_names(scene)
+    _check_numbers(scene)
+    _check_date(scene)
     _check_place(scene)
     sums = {raster.key: _sum(raster.files, hashes) for raster in scene.rasters}
     papers = {document.key: _sum((document.path,), hashes) for document in scene.documents}
@@ -91,6 +95,30 @@ def _check_names(scene: Delivered) -> None:
             "a layer has more pixels than the source delivers",
             where=scene.id,
             expected=f"at most {scene.source.largest_side} along each side",
+        )
+
+
+def _check_numbers(scene: Delivered) -> None:
+    """Refuse layers of numbers that no cube is made of, such as complex ones."""
+    for raster in scene.rasters:
+        if raster.dtype not in NUMBERS:
+            raise AssetError(
+                "a layer holds no real numbers",
+                where=f"{scene.id}, {raster.key}",
+                expected=" or ".join(NUMBERS),
+                got=raster.dtype,
+            )
+
+
+def _check_date(scene: Delivered) -> None:
+    """Refuse what nobody can have seen yet; clocks and time zones may be off by a day."""
+    if scene.acquired > datetime.now(UTC) + timedelta(days=1):
+        raise MetadataError(
+            "the date lies in the future",
+            where=scene.id,
+            expected="a time of acquisition",
+            got=scene.acquired.isoformat(),
+            todo="correct it in the delivery's metadata",
         )
 
 

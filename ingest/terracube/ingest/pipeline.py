@@ -15,12 +15,12 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from terracube.core.errors import ConflictError, InputError, MetadataError, TerraCubeError
+from terracube.core.errors import AssetError, ConflictError, InputError, MetadataError, TerraCubeError
 from terracube.core.logging import get_logger
 from terracube.core.progress import CancelToken, ProgressCallback, silent
 from terracube.cubes.engine import to_scheduler
 from terracube.ingest.checking import Checked, check
-from terracube.ingest.deliveries import Candidate, Incoming, candidates
+from terracube.ingest.deliveries import Candidate, Incoming, Place, candidates
 from terracube.ingest.item import CONTENT, scene_collection, scene_item
 from terracube.ingest.report import Entry, IngestReport
 from terracube.ingest.sources import Source, load_source
@@ -28,6 +28,8 @@ from terracube.ingest.writing import Written, write_files
 from terracube.stac import Catalog
 
 _log = get_logger(__name__)
+# Rasters without a delivery in one folder beyond which they are refused in one line.
+_MANY = 5
 
 
 @dataclass(frozen=True)
@@ -100,7 +102,8 @@ def ingest(
         scenes = _settle(_check_all(incoming, known, report, options), catalog, report, replacing=replacing)
         if dry_run:
             return report.finished()
-        catalog.add_collection(scene_collection(known))
+        if scenes:
+            catalog.add_collection(scene_collection(known))
         _write_all(scenes, incoming, catalog, report, options, progress, token)
     return report.finished()
 
@@ -124,9 +127,10 @@ def _check_all(incoming: Incoming, source: Source, report: IngestReport, options
                 else:
                     here.extend(outcome)
             used = {path for one in here for raster in one.scene.rasters for path in raster.files}
-            for candidate in fresh:
-                if candidate.form is None and candidate.path not in used:
-                    _refuse_unread(report, candidate, _orphan(candidate, source))
+            orphans = [one for one in fresh if one.form is None and one.path not in used]
+            _refuse_orphans(report, orphans, source)
+            if not fresh:
+                report.refuse(place.told, "", str(_nothing(place, source)))
             found.extend(here)
             incoming.checked(place)
     return found
@@ -140,19 +144,50 @@ def _try(candidate: Candidate, source: Source) -> list[Checked] | TerraCubeError
 
 
 def _refuse_unread(report: IngestReport, candidate: Candidate, error: TerraCubeError) -> None:
-    report.refuse(candidate.told, candidate.path.stem, str(error))
-    _log.info("refused %s: %s", candidate.told, error)
+    """Refuse a delivery that could not be read; what was unpacked or fetched goes by the name that the user knows."""
+    place, told = candidate.place, str(error)
+    if place.told != str(place.path):
+        told = told.replace(f"{place.path}/", f"{place.told}!").replace(str(place.path), place.told)
+    report.refuse(candidate.told, candidate.path.stem, told)
+    _log.info("refused %s: %s", candidate.told, told)
 
 
-def _orphan(candidate: Candidate, source: Source) -> MetadataError:
+def _refuse_orphans(report: IngestReport, orphans: Sequence[Candidate], source: Source) -> None:
+    """Refuse rasters that no delivery took; many of one folder, which is another source's, at once."""
+    folders: dict[Path, list[Candidate]] = defaultdict(list)
+    for one in orphans:
+        folders[one.path.parent].append(one)
+    for beside in folders.values():
+        if len(beside) <= _MANY:
+            for one in beside:
+                _refuse_unread(report, one, _orphan(one, source, "a raster alone"))
+        else:
+            got = f"{len(beside)} rasters in one folder that belong to no delivery of this source"
+            _refuse_unread(report, beside[0], _orphan(beside[0], source, got))
+
+
+def _orphan(candidate: Candidate, source: Source, got: str) -> MetadataError:
     """Say of a raster that no delivery took what it lacks."""
     return MetadataError(
         "the raster has no date",
         where=candidate.told,
-        expected="what makes it a delivery: " + " or ".join(form.name for form in source.forms),
-        got="a raster alone",
-        todo="bring the metadata beside it; a date is never guessed from a file",
+        expected="what makes it a delivery: " + _forms(source),
+        got=got,
+        todo="bring the metadata beside it, or name the right source; a date is never guessed from a file",
     )
+
+
+def _nothing(place: Place, source: Source) -> AssetError:
+    return AssetError(
+        f"nothing of {source.name} is here",
+        where=place.told,
+        expected=_forms(source),
+        todo="check the path; `terracube sources` lists what else can be ingested",
+    )
+
+
+def _forms(source: Source) -> str:
+    return " or ".join(form.name for form in source.forms)
 
 
 def _settle(checked: Sequence[Checked], catalog: Catalog, report: IngestReport, *, replacing: bool) -> list[Checked]:

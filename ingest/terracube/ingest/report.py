@@ -47,6 +47,8 @@ class IngestReport:
     notes: dict[str, list[str]] = field(default_factory=dict)
     quality: dict[str, list[str]] = field(default_factory=dict)
     """Ids of what is suspect or rejected, by verdict."""
+    left_out: int = 0
+    """Rows of measurements that could not be used; each is told in the issues beside the data."""
     entries: list[Entry] = field(default_factory=list)
     """The manifest: one entry per delivery and refusal."""
 
@@ -54,7 +56,7 @@ class IngestReport:
         """Give plain JSON values; the manifest apart (see :meth:`lines`)."""
         refused = [{"path": r.path, "id": r.id, "reason": r.reason} for r in self.refused]
         lists = {"taken": self.taken, "already": self.already, "replaced": self.replaced}
-        return {**lists, "refused": refused, "notes": self.notes, "quality": self.quality}
+        return {**lists, "refused": refused, "notes": self.notes, "quality": self.quality, "left_out": self.left_out}
 
     def lines(self) -> list[dict[str, Any]]:
         """Give the manifest as JSON objects."""
@@ -69,7 +71,7 @@ class IngestReport:
         """Put all in order, and say of a refused delivery that another one has its id."""
         there = {*self.taken, *self.already, *self.replaced}
         self.refused = [
-            replace(gone, reason=f"{gone.reason}; another scene with the same id is in the catalogue")
+            replace(gone, reason=f"{gone.reason}; another scene with the same id is taken")
             if gone.id in there
             else gone
             for gone in self.refused

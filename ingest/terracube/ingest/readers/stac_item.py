@@ -153,11 +153,16 @@ def _sort_assets(
             raster = _check_raster(roles[key], path, asset, document, sensor, where=f"{item_id}/{key}")
             notes.extend(_differences(key, asset, raster))
             taken[raster.key] = raster
+        elif path is None and href.startswith("/vsi"):
+            notes.append(f"{key}: its href is a virtual path, which is never opened; left out")
         elif path is None and is_remote(href):
             remote[key] = _link_alone(asset)
         elif path is None:
             notes.append(f"{key}: listed, but {PurePosixPath(href).name} is not there")
     _check_one_crs(taken, item_id)
+    elsewhere = sorted({roles[key].name for key in remote if key in roles} - set(taken))
+    if elsewhere:
+        notes.append(f"not taken, for they lie elsewhere: {', '.join(elsewhere)}")
     return tuple(taken.values()), remote, tuple(notes)
 
 
