@@ -25,7 +25,7 @@ from terracube.core.errors import AssetError, HostileInputError, InputError, Met
 from terracube.core.sensors import clear_of
 from terracube.cubes import load
 from terracube.ingest import ingest
-from terracube.ingest.readers import c2rcc
+from terracube.ingest.readers.ocean import c2rcc
 from terracube.ingest.scene import Delivered, Raster
 from terracube.ingest.sources import load_source
 from terracube.stac import Catalog

@@ -16,7 +16,7 @@ from rasterio.transform import from_origin
 
 from terracube.core.errors import AssetError, HostileInputError, MetadataError, TerraCubeError
 from terracube.ingest import ingest
-from terracube.ingest.readers import dem
+from terracube.ingest.readers.images import dem
 from terracube.ingest.sources import load_source
 from terracube.stac import Catalog
 

@@ -19,7 +19,7 @@ from rasterio.transform import Affine
 
 from terracube.core.errors import AssetError, HostileInputError, MetadataError, TerraCubeError
 from terracube.ingest import ingest
-from terracube.ingest.readers import dimap
+from terracube.ingest.readers.images import dimap
 from terracube.ingest.scene import Delivered
 from terracube.ingest.sources import load_source
 from terracube.stac import Catalog

@@ -23,7 +23,7 @@ from terracube.core.errors import AssetError, HostileInputError, MetadataError, 
 from terracube.cubes import load
 from terracube.cubes.readers import close_files
 from terracube.ingest import ingest
-from terracube.ingest.readers import eopf
+from terracube.ingest.readers.sentinel2 import eopf
 from terracube.ingest.sources import load_source
 from terracube.stac import Catalog
 

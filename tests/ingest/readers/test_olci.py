@@ -23,7 +23,7 @@ from terracube.core.errors import AssetError, HostileInputError, InputError, Met
 from terracube.core.sensors import clear_of
 from terracube.cubes import load
 from terracube.ingest import ingest
-from terracube.ingest.readers import olci
+from terracube.ingest.readers.ocean import sen3 as olci
 from terracube.ingest.scene import Delivered, Raster
 from terracube.ingest.sources import load_source
 from terracube.stac import Catalog
@@ -279,7 +279,7 @@ def test_rows_do_not_depend_on_how_they_are_asked(sen3: Path, delivered: Deliver
 
 def test_strips_do_not_show(sen3: Path, delivered: Delivered, monkeypatch: pytest.MonkeyPatch) -> None:
     """Neighbours searched in strips of a few rows are those searched at once."""
-    monkeypatch.setattr("terracube.ingest.readers._nearest._STRIP_PIXELS", 1000)
+    monkeypatch.setattr("terracube.ingest.readers.ocean.nearest._STRIP_PIXELS", 1000)
     assert np.array_equal(whole(layer(olci.read(sen3, SOURCE), "red")), whole(layer(delivered, "red")))
 
 

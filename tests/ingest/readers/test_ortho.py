@@ -19,7 +19,7 @@ from rasterio.transform import from_origin
 
 from terracube.core.errors import HostileInputError, MetadataError, TerraCubeError
 from terracube.ingest import ingest
-from terracube.ingest.readers import ortho
+from terracube.ingest.readers.images import ortho
 from terracube.ingest.sources import load_source
 from terracube.stac import Catalog
 

@@ -22,10 +22,10 @@ from shapely.geometry import shape
 from terracube.core.errors import AssetError, HostileInputError, MetadataError, TerraCubeError
 from terracube.cubes import Grid, load
 from terracube.ingest import ingest
-from terracube.ingest.readers import eopf, safe
-from terracube.ingest.readers.angles import node_grid
-from terracube.ingest.readers.msi import BANDS, outline
-from terracube.ingest.readers.safe_metadata import layer_of
+from terracube.ingest.readers.sentinel2 import eopf, safe
+from terracube.ingest.readers.sentinel2.angles import node_grid
+from terracube.ingest.readers.sentinel2.msi import BANDS, outline
+from terracube.ingest.readers.sentinel2.safe_metadata import layer_of
 from terracube.ingest.sources import load_source
 from terracube.stac import Catalog
 

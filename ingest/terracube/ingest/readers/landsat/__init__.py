@@ -13,7 +13,7 @@ from pathlib import Path
 from terracube.core.errors import AssetError, InputError, MetadataError
 from terracube.core.files import resolve_below
 from terracube.core.sensors import Sensor
-from terracube.ingest.readers._finding import described_by, find_named
+from terracube.ingest.readers.finding import described_by, find_named
 from terracube.ingest.readers.landsat.layers import read_layers
 from terracube.ingest.readers.landsat.mtl import Mtl, settle
 from terracube.ingest.readers.landsat.properties import claim_of, properties_of

@@ -12,7 +12,7 @@ from terracube.core.files import resolve_below
 from terracube.core.sensors import Band, Radiometry, Sensor
 from terracube.cubes.items.headers import settle_nodata
 from terracube.ingest.rasters import Head, head
-from terracube.ingest.readers._claims import Claim, check_claim
+from terracube.ingest.readers.claims import Claim, check_claim
 from terracube.ingest.readers.landsat.mtl import Mtl
 from terracube.ingest.scene import Raster
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from terracube.core.errors import AssetError, MetadataError
-from terracube.ingest.readers._claims import number
+from terracube.ingest.readers.claims import number
 from terracube.ingest.text import read_json, read_text, read_xml
 
 ROOT = "LANDSAT_METADATA_FILE"

@@ -9,7 +9,7 @@ from typing import Any
 from terracube.core.errors import MetadataError
 from terracube.cubes.crs import Bounds
 from terracube.cubes.grid import YX
-from terracube.ingest.readers._claims import Claim, number, side
+from terracube.ingest.readers.claims import Claim, number, side
 from terracube.ingest.readers.landsat.mtl import Mtl
 from terracube.ingest.scene import utc
 

@@ -11,7 +11,7 @@ from terracube.core.sensors import Band, Radiometry, Sensor
 from terracube.cubes.items.headers import settle_nodata
 from terracube.ingest.pixels import MadePixels
 from terracube.ingest.rasters import Head, head
-from terracube.ingest.readers._claims import Claim, check_claim
+from terracube.ingest.readers.claims import Claim, check_claim
 from terracube.ingest.readers.theia.files import Files
 from terracube.ingest.readers.theia.masks import LAYERS, bits_of, made_mask
 from terracube.ingest.readers.theia.metadata import Muscate

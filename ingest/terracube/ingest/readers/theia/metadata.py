@@ -15,7 +15,7 @@ from xml.etree.ElementTree import Element  # only the type; what comes from outs
 from terracube.core.errors import MetadataError
 from terracube.cubes.crs import Bounds
 from terracube.cubes.grid import YX
-from terracube.ingest.readers._claims import Claim, number, side
+from terracube.ingest.readers.claims import Claim, number, side
 from terracube.ingest.scene import utc
 from terracube.ingest.text import read_xml
 

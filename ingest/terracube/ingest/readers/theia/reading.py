@@ -7,7 +7,7 @@ from pathlib import Path
 
 from terracube.core.errors import AssetError, InputError
 from terracube.core.sensors import Sensor
-from terracube.ingest.readers._finding import described_by
+from terracube.ingest.readers.finding import described_by
 from terracube.ingest.readers.theia.files import files_of
 from terracube.ingest.readers.theia.layers import read_layers
 from terracube.ingest.readers.theia.metadata import Muscate, properties_of, read_metadata

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from terracube.ingest.readers._finding import find_named
+from terracube.ingest.readers.finding import find_named
 from terracube.ingest.readers.theia.reading import read_product
 from terracube.ingest.scene import Delivered
 from terracube.ingest.sources import Source

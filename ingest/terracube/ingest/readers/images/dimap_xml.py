@@ -17,8 +17,8 @@ from xml.etree.ElementTree import Element  # only the type; what comes from outs
 
 from terracube.core.errors import InputError, MetadataError
 from terracube.cubes.crs import to_crs_text
-from terracube.ingest.readers._claims import number
-from terracube.ingest.readers._dimap_files import Group, groups_of, text_of, whole
+from terracube.ingest.readers.claims import number
+from terracube.ingest.readers.images.dimap_files import Group, groups_of, text_of, whole
 from terracube.ingest.text import read_xml, xml_text
 
 _ROOTS = ("Dimap_Document", "PHR_DIMAP_Document")

@@ -6,7 +6,7 @@ import math
 from xml.etree.ElementTree import Element  # only the type; the files are parsed by defusedxml
 
 from terracube.core.errors import MetadataError
-from terracube.ingest.readers.msi import BANDS
+from terracube.ingest.readers.sentinel2.msi import BANDS
 from terracube.ingest.text import xml_text
 
 

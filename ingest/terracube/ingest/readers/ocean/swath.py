@@ -19,7 +19,7 @@ from pyproj.exceptions import CRSError
 from terracube.core.errors import HostileInputError, InputError, MetadataError
 from terracube.cubes.crs import transform_points
 from terracube.cubes.grid import Grid
-from terracube.ingest.readers._netcdf import Stored
+from terracube.ingest.readers.ocean.netcdf import Stored
 
 GEOGRAPHIC = "EPSG:4326"
 METRES_PER_DEGREE = 111_195.0  # of pyresample's sphere

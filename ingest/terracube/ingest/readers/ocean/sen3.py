@@ -22,11 +22,11 @@ from numpy.typing import NDArray
 from terracube.core.errors import AssetError, MetadataError
 from terracube.core.sensors import Band, Radiometry
 from terracube.ingest.pixels import MadePixels, Pixels
-from terracube.ingest.readers._flags import flag_bits
-from terracube.ingest.readers._nearest import Nearest, SwathPixels
-from terracube.ingest.readers._netcdf import Holding, Stored, look, plain_unit
-from terracube.ingest.readers._sen3 import MANIFEST, Package, read_package
-from terracube.ingest.readers.swath import Plan, Swath, plan, survey
+from terracube.ingest.readers.ocean.flags import flag_bits
+from terracube.ingest.readers.ocean.nearest import Nearest, SwathPixels
+from terracube.ingest.readers.ocean.netcdf import Holding, Stored, look, plain_unit
+from terracube.ingest.readers.ocean.package import MANIFEST, Package, read_package
+from terracube.ingest.readers.ocean.swath import Plan, Swath, plan, survey
 from terracube.ingest.scene import Delivered, Document, Raster
 from terracube.ingest.sources import Source
 

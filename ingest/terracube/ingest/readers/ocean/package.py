@@ -17,7 +17,7 @@ from xml.etree.ElementTree import Element  # only the type; what comes from outs
 
 from terracube.core.errors import AssetError, HostileInputError, MetadataError
 from terracube.core.files import resolve_below
-from terracube.ingest.readers._netcdf import Holding
+from terracube.ingest.readers.ocean.netcdf import Holding
 from terracube.ingest.text import read_xml, xml_text
 
 MANIFEST = "xfdumanifest.xml"

@@ -19,7 +19,7 @@ from terracube.cubes.readers import zarrs
 from terracube.cubes.readers.cf import Variable, header_of
 from terracube.cubes.readers.header import Header
 from terracube.cubes.readers.zarrstore import BROKEN, BytesStore
-from terracube.ingest.readers._netcdf import Holding, Stored, look
+from terracube.ingest.readers.ocean.netcdf import Holding, Stored, look
 
 _STORE_MARKS = (".zgroup", ".zmetadata", "zarr.json")
 _ARRAY_MARKS = (".zarray", "zarr.json")

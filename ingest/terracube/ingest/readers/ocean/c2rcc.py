@@ -26,11 +26,11 @@ from terracube.core.errors import AssetError, InputError, MetadataError, TerraCu
 from terracube.core.sensors import Band, Radiometry
 from terracube.cubes.grid import Grid
 from terracube.ingest.pixels import MadePixels, Pixels
-from terracube.ingest.readers._cubes import Cube, arrays_in, is_store, open_cube
-from terracube.ingest.readers._flags import flag_bits
-from terracube.ingest.readers._nearest import Nearest, SwathPixels
-from terracube.ingest.readers._netcdf import Holding, RowPixels, Stored, look, plain_unit
-from terracube.ingest.readers.swath import Swath, plan, survey
+from terracube.ingest.readers.ocean.cubes import Cube, arrays_in, is_store, open_cube
+from terracube.ingest.readers.ocean.flags import flag_bits
+from terracube.ingest.readers.ocean.nearest import Nearest, SwathPixels
+from terracube.ingest.readers.ocean.netcdf import Holding, RowPixels, Stored, look, plain_unit
+from terracube.ingest.readers.ocean.swath import Swath, plan, survey
 from terracube.ingest.scene import Delivered, Raster, utc
 from terracube.ingest.sources import Source
 

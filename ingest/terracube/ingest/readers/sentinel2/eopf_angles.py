@@ -14,9 +14,9 @@ import numpy as np
 
 from terracube.core.errors import MetadataError
 from terracube.cubes.grid import Grid
-from terracube.ingest.readers.angles import Direction, Floats, mean_direction, merge, node_grid
-from terracube.ingest.readers.eopf_store import Store
-from terracube.ingest.readers.msi import BANDS
+from terracube.ingest.readers.sentinel2.angles import Direction, Floats, mean_direction, merge, node_grid
+from terracube.ingest.readers.sentinel2.eopf_store import Store
+from terracube.ingest.readers.sentinel2.msi import BANDS
 
 _GROUP = "conditions/geometry"
 _NO_SURFACE = "B10"

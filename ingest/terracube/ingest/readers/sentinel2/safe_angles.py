@@ -11,9 +11,9 @@ import numpy as np
 
 from terracube.core.errors import MetadataError
 from terracube.cubes.grid import Grid
-from terracube.ingest.readers.angles import MOST_NODES, Direction, mean_direction, merge, node_grid
-from terracube.ingest.readers.msi import BANDS
-from terracube.ingest.readers.safe_xml import band_of, number_of
+from terracube.ingest.readers.sentinel2.angles import MOST_NODES, Direction, mean_direction, merge, node_grid
+from terracube.ingest.readers.sentinel2.msi import BANDS
+from terracube.ingest.readers.sentinel2.safe_xml import band_of, number_of
 
 # Bands by detectors are 13 x 12.
 _MOST_GRIDS = 1000

@@ -1,8 +1,8 @@
 """Digital elevation models: GeoTIFF with a vertical datum, which is kept, or asked for.
 
 Format: OGC GeoTIFF 1.1 (OGC 19-008r4), of which the keys of the vertical CRS tell the datum. Where a file is silent, a
-side-car tells it (see :mod:`terracube.ingest.readers._sidecar`), or, for products that are known by their names, the
-documentation of the producer, which the description of the source cites.
+side-car tells it (see :mod:`terracube.ingest.readers.images.sidecar`), or, for products that are known by their names,
+the documentation of the producer, which the description of the source cites.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from terracube.cubes.crs import to_crs_text
 from terracube.cubes.grid import Grid
 from terracube.cubes.readers import open_raster
 from terracube.ingest.rasters import Head, head
-from terracube.ingest.readers._sidecar import (
+from terracube.ingest.readers.images.sidecar import (
     Moment,
     Sidecar,
     find_rasters,

@@ -18,8 +18,8 @@ from terracube.core.errors import AssetError, MetadataError
 from terracube.core.files import resolve_below
 from terracube.core.sensors import Band, Radiometry
 from terracube.ingest.rasters import head
-from terracube.ingest.readers.angles import angle_rasters, view_properties
-from terracube.ingest.readers.msi import (
+from terracube.ingest.readers.sentinel2.angles import angle_rasters, view_properties
+from terracube.ingest.readers.sentinel2.msi import (
     NATIVE,
     Scene,
     absent,
@@ -34,7 +34,7 @@ from terracube.ingest.readers.msi import (
     outline,
     percent,
 )
-from terracube.ingest.readers.safe_metadata import ProductXml, TileXml, layer_of, read_product, read_tile
+from terracube.ingest.readers.sentinel2.safe_metadata import ProductXml, TileXml, layer_of, read_product, read_tile
 from terracube.ingest.scene import Delivered, Document, Raster
 from terracube.ingest.sources import Source
 from terracube.ingest.text import read_xml

@@ -26,10 +26,10 @@ from terracube.core.sensors import Band, Radiometry
 from terracube.cubes.access import Location
 from terracube.cubes.readers import Header, read_header, read_pixels
 from terracube.cubes.window import Window
-from terracube.ingest.readers.angles import angle_rasters, view_properties
-from terracube.ingest.readers.eopf_angles import StoreAngles, read_angles
-from terracube.ingest.readers.eopf_store import Store
-from terracube.ingest.readers.msi import (
+from terracube.ingest.readers.sentinel2.angles import angle_rasters, view_properties
+from terracube.ingest.readers.sentinel2.eopf_angles import StoreAngles, read_angles
+from terracube.ingest.readers.sentinel2.eopf_store import Store
+from terracube.ingest.readers.sentinel2.msi import (
     NATIVE,
     PRODUCT_NAME,
     Scene,

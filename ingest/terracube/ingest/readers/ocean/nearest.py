@@ -12,8 +12,8 @@ from numcodecs import Blosc
 from numpy.typing import NDArray
 
 from terracube.cubes.crs import transform_points
-from terracube.ingest.readers._netcdf import Stored
-from terracube.ingest.readers.swath import BLOCK, GEOGRAPHIC, METRES_PER_DEGREE, Pair, Plan, Swath, project
+from terracube.ingest.readers.ocean.netcdf import Stored
+from terracube.ingest.readers.ocean.swath import BLOCK, GEOGRAPHIC, METRES_PER_DEGREE, Pair, Plan, Swath, project
 
 _STRIP_PIXELS = 1 << 20
 _ROWS = 512

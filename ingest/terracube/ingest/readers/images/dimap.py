@@ -1,7 +1,8 @@
 """Orthoimages of SPOT 6 and 7, Pleiades and Pleiades Neo: DIMAP version 2 with tiles of GeoTIFF or JPEG 2000.
 
-The metadata (:mod:`terracube.ingest.readers._dimap_xml`) say where the image lies and how its tiles make it up; tiles
-that are georeferenced themselves must say the same. Numbers stay as delivered, with the calibration of the metadata.
+The metadata (:mod:`terracube.ingest.readers.images.dimap_xml`) say where the image lies and how its tiles make it up;
+tiles that are georeferenced themselves must say the same. Numbers stay as delivered, with the calibration of the
+metadata.
 """
 
 from __future__ import annotations
@@ -24,10 +25,10 @@ from terracube.core.sensors import Band, Radiometry
 from terracube.cubes.grid import Grid
 from terracube.cubes.items.headers import header_grid
 from terracube.cubes.readers import open_raster
-from terracube.ingest.readers._dimap_files import Group
-from terracube.ingest.readers._dimap_xml import Dimap, read_dimap
-from terracube.ingest.readers._finding import described_by, find_named
-from terracube.ingest.readers._sidecar import Sidecar, licensed, missing_number, read_sidecar, sidecar_of
+from terracube.ingest.readers.finding import described_by, find_named
+from terracube.ingest.readers.images.dimap_files import Group
+from terracube.ingest.readers.images.dimap_xml import Dimap, read_dimap
+from terracube.ingest.readers.images.sidecar import Sidecar, licensed, missing_number, read_sidecar, sidecar_of
 from terracube.ingest.scene import Delivered, Document, Raster
 from terracube.ingest.sources import Source
 

@@ -19,9 +19,9 @@ from affine import Affine
 from terracube.core.errors import InputError, MetadataError
 from terracube.cubes.crs import to_crs_text
 from terracube.cubes.grid import Grid
-from terracube.ingest.readers.msi import BANDS
-from terracube.ingest.readers.safe_angles import TileAngles, read_angles
-from terracube.ingest.readers.safe_xml import band_of, first, maybe, number_of, text_of
+from terracube.ingest.readers.sentinel2.msi import BANDS
+from terracube.ingest.readers.sentinel2.safe_angles import TileAngles, read_angles
+from terracube.ingest.readers.sentinel2.safe_xml import band_of, first, maybe, number_of, text_of
 from terracube.ingest.scene import utc
 from terracube.ingest.text import xml_text
 

@@ -1,7 +1,7 @@
 """Orthoimages for the tracking of offsets: GeoTIFF or JPEG 2000, with a side-car of the user that tells what they are.
 
 Format: OGC GeoTIFF 1.1 (OGC 19-008r4). A raster does not tell when it was taken, which band is which, nor who may use
-it; see :mod:`terracube.ingest.readers._sidecar` for how the user tells it.
+it; see :mod:`terracube.ingest.readers.images.sidecar` for how the user tells it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import NoReturn
 from terracube.core.errors import MetadataError
 from terracube.core.sensors import Band, Radiometry
 from terracube.ingest.rasters import Head, head
-from terracube.ingest.readers._sidecar import (
+from terracube.ingest.readers.images.sidecar import (
     BandTold,
     Sidecar,
     find_rasters,

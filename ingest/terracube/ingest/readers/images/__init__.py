@@ -1,0 +1,1 @@
+"""Orthoimages, DIMAP products and elevation models."""
