@@ -64,8 +64,9 @@ def read(path: Path, source: Source) -> Delivered:
         raise AssetError("an elevation model has one band", where=str(path), expected="1", got=str(file.count))
     beside = sidecar_of(path)
     product, where = _product(path, source), str(beside or path)
-    told = _with_licence(Sidecar() if beside is None else read_sidecar(beside), product, where)
+    told = Sidecar() if beside is None else read_sidecar(beside)
     grid, vertical, unit = _heights(file, told, product, where)
+    told = _with_licence(told, product, where)
     acquired, interval = _moment(told, product, where)
     raster = _raster(file, grid, unit, (told, product), source, tuple(one for one in (path, beside) if one))
     return Delivered(
@@ -205,7 +206,11 @@ def _with_licence(told: Sidecar, product: _Product, where: str) -> Sidecar:
     licence = told.licence or product.licence
     if licence is None:
         raise MetadataError(
-            "nothing tells the licence", where=where, expected="licence in a side-car", got="none", todo=_EXAMPLE
+            "nothing tells the licence",
+            where=where,
+            expected="licence in a side-car",
+            got="none",
+            todo=f"write a side-car, such as: {_EXAMPLE}",
         )
     more = {
         "licence": licence,

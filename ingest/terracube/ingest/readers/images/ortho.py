@@ -42,16 +42,17 @@ def read(path: Path, source: Source) -> Delivered:
     TerraCubeError
         Saying what is missing or contradictory, and how to tell it.
     """
-    beside = sidecar_of(path)
+    beside, file = sidecar_of(path), head(path, largest=source.largest_side, where=str(path))
     if beside is None:
+        silent = ", nodata: 0 (or none)" if file.nodata[0] is None else ""
         raise MetadataError(
             "nothing tells when the image was taken, what its bands are, and under which licence",
             where=str(path),
             expected=f"{path.stem}.yaml beside it",
             got="no such file",
-            todo=f"write one, such as: {_EXAMPLE}",
+            todo=f"write one, such as: {_EXAMPLE}{silent}",
         )
-    told, file = read_sidecar(beside), head(path, largest=source.largest_side, where=str(path))
+    told = read_sidecar(beside)
     acquired, interval = told.moment(str(beside)) or _lacking(beside, "datetime")
     _check_told(told, beside, file.count)
     rasters = tuple(_raster(file, number, one, told, source, beside) for number, one in enumerate(told.bands, start=1))
