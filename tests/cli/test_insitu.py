@@ -71,7 +71,7 @@ def test_a_survey_goes_in(catalog: Path, survey: Path):
     first = run(*words)
     assert first.exit_code == 0
     assert "in        lake-survey" in first.output
-    assert "issues: flagged" in first.output
+    assert "issue: flagged" in first.output
     again = run(*words, "--json")
     assert again.exit_code == NOTHING
     assert json.loads(again.output)["already"] == ["lake-survey"]

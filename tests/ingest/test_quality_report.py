@@ -40,6 +40,13 @@ EMPTY = {
 }
 
 
+TABLE = {
+    "terracube:quality": "suspect",
+    "terracube:quality_reasons": ["5 of 12 observations are suspect or failed"],
+    "terracube:qc": {"1": 7, "2": 0, "3": 4, "4": 1, "9": 0},
+}
+
+
 def fill(catalog, *properties):
     """Put scenes into a catalogue, five days apart, the last one first."""
     catalog.add_collection(describe_collection("scenes", title="Scenes & <b>more</b>", description="x"))
@@ -127,6 +134,30 @@ class TestPage:
         text, tags = self.page(catalog, tmp_path / "page.html", *properties)
         assert tags.tags.count("img") == pictures
         assert ("holds no scenes" in text) == (not properties)
+
+    def test_data_sets_of_observations(self, catalog, tmp_path):
+        """They have verdicts, reasons and numbers of flags; what pixels have, and what is nought, is left out."""
+        good = {**TABLE, "terracube:quality": "accepted", "terracube:quality_reasons": [], "terracube:qc": {"1": 30}}
+        text, tags = self.page(catalog, tmp_path / "page.html", TABLE, good)
+        report = quality_report(catalog, "scenes")
+        assert (report.noun, report.flags["good"], report.as_dict()["flags"]["suspect"]) == ("data set", 37, 4)
+        assert tags.tags.count("img") == 0
+        shown = re.sub(r"<[^>]*>", " ", text.partition("<main>")[2])
+        assert re.search(r"2\s+data sets", shown)
+        assert "Data sets to look at" in shown
+        assert "5 of 12 observations" in shown
+        assert re.search(r"good\s+37\s+suspect\s+4\s+fail\s+1\s+All data sets", shown)
+        for absent in ("measured", "Acquired", "Over time", "not evaluated", "missing"):
+            assert absent not in shown, absent
+        assert not re.search(r"\bscene\b|All scenes|Scenes to", shown)
+
+    def test_flags_that_are_none(self, catalog):
+        """What items of elsewhere say of flags in other types counts as not said; scenes stay scenes."""
+        odd = [{"terracube:qc": said} for said in ("many", {"1": "x", "3": True, "7": 2}, [1], {"1": float("1e6")})]
+        report = quality_report(fill(catalog, *odd, GOOD), "scenes")
+        assert [scene.flags for scene in report.scenes] == [{}, {}, {}, {"good": 1000000}, {}]
+        assert report.noun == "scene"
+        assert "flags" not in report.as_dict()
 
     def test_the_same_again(self, catalog):
         """Drawn twice, the picture is the same to the byte."""

@@ -45,7 +45,7 @@ def report(catalog_path: Path, collection: str, out: Path | None, as_json: bool)
 
 def _tell(found: QualityReport) -> None:
     counts = ", ".join(f"{count} {verdict}" for verdict, count in found.counts.items() if count)
-    scenes = "1 scene" if len(found.scenes) == 1 else f"{len(found.scenes)} scenes"
+    scenes = f"1 {found.noun}" if len(found.scenes) == 1 else f"{len(found.scenes)} {found.noun}s"
     click.echo(f"{plain(found.collection)}: {scenes}{': ' + counts if counts else ''}")
     for scene in found.worst:
         click.echo(f"{scene.verdict:<10}{plain(scene.id)}")

@@ -217,7 +217,7 @@ _ALL = (
     _measured("xlsx", "xlsx"),
     _measured("ods", "ods"),
     _measured("mapping", "csv_wide", "csv_long", call="mapping"),
-    _measured("describe", "csv_wide", "csv_long", "xlsx", "ods", call="description"),
+    _measured("describe", "csv_wide", "xlsx", "ods", call="description"),
     _measured("netcdf", "netcdf_series", "netcdf_profile", cost=4),
     _measured("argo", "argo", cost=4),
     _measured("wqp", "wqp", "wqp_3", cost=2),

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from terracube.ingest.insitu.access import open_table
 from terracube.ingest.insitu.formats import wqp
 from terracube.ingest.insitu.store import ingest_insitu
 from terracube.stac import Catalog
@@ -70,14 +71,18 @@ def test_lists_alone_are_refused(folder: Path, catalog: Catalog) -> None:
 
 
 def test_a_delivery_of_the_portal(data_dir: Path, tmp_path: Path, catalog: Catalog) -> None:
-    """Of real responses all come in but the notes on them and a list of sites of other stations."""
+    """Of real responses all come in but lists of sites of other stations; the notes on them are passed over."""
     shutil.copytree(data_dir / "insitu" / "usgs-wqp", tmp_path / "usgs", copy_function=shutil.copyfile)
     (tmp_path / "usgs").chmod(0o755)
     report = ingest_insitu([tmp_path / "usgs"], None, catalog, dataset="usgs")
     assert report.taken == ["usgs"]
     told = {Path(refusal.path).name: refusal.reason for refusal in report.refused}
-    assert sorted(told) == ["SOURCE.md", "nwis_sites.txt", "wqp_sites.txt"]
-    assert all(told[name].startswith("a list of sites, no measurements") for name in sorted(told)[1:])
+    assert sorted(told) == ["nwis_sites.txt", "wqp_sites.txt"]
+    assert all(reason.startswith("a list of sites, no measurements") for reason in told.values())
+    assert any("SOURCE.md" in note and "passed over" in note for note in report.notes["usgs"])
+    # Two services tell the same five samples, one of them without a position.
+    again = open_table(catalog, stations="WIDNR_WQX-10032762")
+    assert again["qc_tests"].value_counts().to_dict() == {"": 5, "copy": 5}
 
 
 def test_a_real_list_that_completes(data_dir: Path, tmp_path: Path, catalog: Catalog) -> None:

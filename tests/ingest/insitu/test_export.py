@@ -23,6 +23,8 @@ from terracube.core.errors import EmptyResultError, InputError, StorageError
 from terracube.ingest.insitu.discrete import natural_kind, write_netcdf
 from terracube.ingest.insitu.export import export
 from terracube.ingest.insitu.formats import netcdf
+from terracube.ingest.insitu.parquet import read_partitions, write_partitions
+from terracube.ingest.insitu.series import series
 from terracube.ingest.insitu.spreadsheet import neutral, plain
 from terracube.ingest.insitu.table import COLUMNS, empty, join, make
 from terracube.ingest.insitu.vocabulary import vocabulary
@@ -244,6 +246,35 @@ def test_csv_is_rfc_4180(tmp_path: Path):
     assert [float(row["value"]) for row in told] == table["value"].tolist()
     assert told[0]["depth"] == ""
     assert float(told[2]["depth"]) == 1 / 3
+
+
+def test_a_table_of_several_files_is_written(tmp_path: Path):
+    """Out of a catalogue columns come in chunks, one per file: the lines are those of the table in one piece."""
+    whole = join([rows("tp", depth=[np.nan, 1, 2, 3, 4, 5]), rows("ph", seed=2)])
+    write_partitions(whole, tmp_path / "t")
+    found = read_partitions(tmp_path / "t")
+    assert found["station"].array._pa_array.num_chunks > 1
+    export(found, tmp_path / "x.csv")
+    export(join([found, found.iloc[:3]]), tmp_path / "y.csv")
+    told = list(csv.DictReader(io.StringIO((tmp_path / "x.csv").read_bytes().decode(), newline="")))
+    assert [row["station_name"] for row in told] == found["station_name"].tolist()
+    assert [float(row["value"]) for row in told] == found["value"].tolist()
+    assert len((tmp_path / "y.csv").read_bytes().splitlines()) == len(whole) + 4
+
+
+def test_a_position_that_is_not_told_moves_nothing(tmp_path: Path):
+    """A fixed site with rows without position is a time series, with the site's position; ``series`` has one too."""
+    table = rows("tp", lon=[np.nan, 10.5, 10.5, np.nan, 10.5, 10.5], lat=[np.nan, 45, 45, np.nan, 45, 45])
+    assert natural_kind(table) == "timeSeries"
+    assert write_netcdf(table, tmp_path / "x.nc") == "timeSeries"
+    with xr.open_dataset(tmp_path / "x.nc") as data:
+        assert (data["lon"].values.tolist(), data["lat"].values.tolist()) == ([10.5], [45.0])
+    assert series(table, "A", "tp", qc=(1, 2, 3, 4))["lon"].values.tolist() == 10.5
+    moving = table.assign(lon=[np.nan, 10.5, 11.5, np.nan, 10.5, 10.5])
+    assert natural_kind(moving) == "trajectory"
+    with pytest.raises(InputError, match="several places"):
+        write_netcdf(moving, tmp_path / "x.nc", kind="timeSeries")
+    assert natural_kind(table.assign(lon=np.nan, lat=np.nan)) == "timeSeries"
 
 
 def test_formulas_are_made_plain(tmp_path: Path):

@@ -118,3 +118,22 @@ def test_any_fields_are_a_mapping_or_an_error_of_ours(fields: dict[str, object])
         parse_mapping(str(fields))
     except TerraCubeError:
         return
+
+
+def test_yaml_is_read_as_people_mean_it() -> None:
+    """A day, a shift of hours, a code with zeros and NO are texts; numbers and truth values are what they are."""
+    text = "{kind: csv, time: {constant: 2019-08-20, zone: +08:00}, station: {column: NO}, depth: {constant: 0.5}, "
+    text += "missing: [-999, 1e30, n.d.], long: {variable_column: Code, value_column: Value, "
+    text += "variables: {00600: {variable: tn, molar: true}}}}"
+    mapping = parse_mapping(text)
+    assert (mapping.time.constant, mapping.time.zone, mapping.station.column) == ("2019-08-20", "+08:00", "NO")
+    assert mapping.long is not None
+    assert mapping.long.variables["00600"].molar
+    assert (mapping.depth.constant, mapping.missing) == (0.5, (-999.0, 1e30, "n.d."))
+
+
+@pytest.mark.parametrize("time", ["{clock: Hour}", "{clock: Hour, constant: 2019-08-01/2019-09-30}"])
+def test_a_clock_needs_its_day(time: str) -> None:
+    """A time of day alone, or within a period, is no time."""
+    with pytest.raises(InputError, match="a clock needs its date"):
+        parse_mapping(f"{{kind: csv, time: {time}, columns: [{{column: TN, variable: tn}}]}}")

@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from ioos_qc import qartod
 
 from terracube.core.errors import AssetError, HostileInputError, InputError
-from terracube.ingest.insitu import checks
+from terracube.ingest.insitu import checks, location
+from terracube.ingest.insitu.copies import copies
 from terracube.ingest.insitu.gaps import gaps
 from terracube.ingest.insitu.qc import apply_flags, counts, evaluate
 from terracube.ingest.insitu.qc_config import (
@@ -201,11 +202,20 @@ def test_named_doubts_of_a_reader_are_kept():
 
 
 def test_what_was_not_to_be_judged_stays_so():
-    """An interpolated value is not made good by our tests; it can still be found bad."""
-    table = series([15.0, 99.0, 15.0], qc=[2, 2, 2], qc_tests=["interpolated:2", "interpolated:2", ""])
+    """A value of a grade that nobody explains is not made good by our tests; it can still be found bad."""
+    table = series([15.0, 99.0, 15.0], qc=[2, 2, 2], qc_tests=["grade_7:2", "grade_7:2", ""])
     flagged = evaluate(table, CONFIG)
     assert flagged["qc"].tolist() == [2, 4, 1]
-    assert flagged["qc_tests"].tolist() == ["interpolated:2", "interpolated:2,gross_range:4", ""]
+    assert flagged["qc_tests"].tolist() == ["grade_7:2", "grade_7:2,gross_range:4", ""]
+
+
+def test_remarks_hold_nothing():
+    """What is only to be known of a row (a day without time of day) stays told, and leaves the flag to the tests."""
+    table = series([15.0, 99.0, 15.0], qc=[2, 2, 3], qc_tests=["day_only", "period", "interpolated"])
+    flagged = evaluate(table, CONFIG)
+    assert flagged["qc"].tolist() == [1, 4, 3]
+    assert flagged["qc_tests"].tolist() == ["day_only", "period,gross_range:4", "interpolated,delivered:3"]
+    pd.testing.assert_frame_equal(evaluate(flagged, CONFIG), flagged)
 
 
 def test_climatology_by_month_and_depth():
@@ -232,7 +242,7 @@ def test_positions():
     assert flagged["qc"].tolist() == [2, 4, 3, 3, 3, 2]
     assert flagged["qc_tests"].tolist()[4] == "location:3,location_swapped:3"
     across = Location(bbox=(170, -10, -170, 10))
-    found = checks.positions(np.array([175.0, -175, 0]), np.array([1.0, 1, 1]), np.arange(3), across)
+    found = location.positions(np.array([175.0, -175, 0]), np.array([1.0, 1, 1]), np.arange(3), across)
     assert found["location"].tolist() == [1, 1, 3]
 
 
@@ -241,6 +251,78 @@ def test_swapped_among_the_rows_of_its_station():
     lon, lat = [88.0, 88.0, 88.1, 31.0], [31.0, 31.1, 31.0, 88.0]
     flagged = evaluate(series([4.0] * 4, np.arange(4) * 100.0, lon=lon, lat=lat), QcConfig())
     assert flagged["qc_tests"].tolist() == ["", "", "", "location_swapped:3"]
+
+
+def placed(lon, lat, **told):
+    """Monthly values of station A at these positions."""
+    return series([4.0] * len(lon), np.arange(len(lon)) * 720.0, lon=lon, lat=lat, **told)
+
+
+def test_the_rows_tell_where_a_station_is():
+    """One swapped row of twelve is found, for it is the rows that count, not the two different positions."""
+    lon, lat = np.full(12, 15.2), np.full(12, 46.5)
+    lon[4], lat[4] = 46.5, 15.2
+    flagged = evaluate(placed(lon, lat), CONFIG)
+    assert bad(flagged, "location_swapped") == [4]
+    assert bad(flagged, "location_leap") == []
+    assert flagged["qc"].tolist() == [1] * 4 + [3] + [1] * 7
+    # The same rows again and again are no further witnesses.
+    repeated = join([placed(lon, lat)] + [placed(lon, lat).iloc[[4]]] * 30)
+    assert bad(evaluate(repeated, CONFIG), "location_swapped") == [4, *range(12, 42)]
+
+
+def test_a_leap_of_what_stays_is_suspect():
+    """A buoy that lies elsewhere in one row of twenty is suspect there; one that is moved for good, or drifts, not."""
+    draw = np.random.default_rng(5)
+    lon, lat = 15.2 + draw.uniform(-0.02, 0.02, 20), 46.5 + draw.uniform(-0.02, 0.02, 20)
+    lon[7] += 3.0
+    assert bad(evaluate(placed(lon, lat), CONFIG), "location_leap") == [7]
+    lon[10:] += 3.0
+    assert bad(evaluate(placed(lon, lat), CONFIG), "location_leap") == []
+    meridian = np.where(np.arange(20) % 5 == 0, -179.99, 179.99)
+    assert bad(evaluate(placed(meridian, np.full(20, -17.0)), CONFIG), "location_leap") == []
+
+
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 10_000), step=st.floats(0.05, 0.9), lon=st.floats(-170, 170), lat=st.floats(-70, 70))
+def test_what_moves_is_left_alone(seed, step, lon, lat):
+    """A float that drifts from anywhere, where longitude and latitude are alike too, is neither swapped nor leaping."""
+    draw = np.random.default_rng(seed)
+    steps = draw.uniform(-step, step, (2, 150)) + draw.uniform(-step, step, (2, 1)) / 3
+    track = np.clip(np.array([[lon], [lat]]) + np.cumsum(steps, axis=1), [[-179], [-85]], [[179], [85]])
+    flagged = evaluate(placed(*track), CONFIG)
+    assert set(flagged["qc"]) == {1}
+
+
+def test_a_swapped_station_among_others():
+    """A station far from all others whose swap lies among them is suspect, all of it; legitimate far ones are not."""
+    lon = np.array([14.5, 15.2, 16.0, 46.4, 13.9, 100.0])
+    lat = np.array([46.1, 46.5, 46.3, 15.3, 45.9, 10.0])
+    names = np.array(list("ABCDEF"))
+    times = np.repeat(np.arange(3), 6) * 720.0
+    rows = series([4.0] * 18, times, lon=np.tile(lon, 3), lat=np.tile(lat, 3), station=np.tile(names, 3))
+    flagged = evaluate(rows, CONFIG)
+    assert set(rows["station"].to_numpy()[bad(flagged, "location_swapped")]) == {"D"}
+    assert len(bad(flagged, "location_swapped")) == 3
+    # The one row of it that is right stays right, and two stations do not tell which of them is wrong.
+    right = rows.copy()
+    right.loc[3, ["lon", "lat"]] = [15.3, 46.4]
+    assert bad(evaluate(right, CONFIG), "location_swapped") == [9, 15]
+    two = rows[rows["station"].isin(["A", "D"])].reset_index(drop=True)
+    assert bad(evaluate(two, CONFIG), "location_swapped") == []
+
+
+def test_a_fleet_is_left_alone():
+    """Ships and floats between stations, on all seas or in one, are not swapped."""
+    draw = np.random.default_rng(8)
+    for west, east, south, north in ((-180, 180, -60, 60), (-5, 36, 30, 45), (25, 45, 10, 35), (28, 34, 27, 33)):
+        start = draw.uniform([west, south], [east, north], (30, 2))
+        drift = np.cumsum(draw.uniform(-0.5, 0.5, (30, 20, 2)), axis=1)
+        track = np.clip(start[:, None] + drift, [west, south], [east, north]).reshape(-1, 2)
+        names = np.repeat([f"S{number}" for number in range(30)], 20)
+        rows = series([4.0] * 600, np.tile(np.arange(20) * 100.0, 30), lon=track[:, 0], lat=track[:, 1], station=names)
+        assert bad(evaluate(rows, CONFIG), "location_swapped") == []
+        assert bad(evaluate(rows, CONFIG), "location_leap") == []
 
 
 def test_on_land(tmp_path: Path):
@@ -262,6 +344,38 @@ def test_contradictions_are_suspect_and_copies_are_not():
     table = series([5.0, 6.0, 7.0, 7.0], [0.0, 0, 1, 1])
     flagged = evaluate(table, CONFIG)
     assert flagged["qc_tests"].tolist() == ["contradiction:3", "contradiction:3", "", ""]
+
+
+def test_a_position_that_is_not_told_is_no_other_place():
+    """With and without a position it is one observation; two told places are two, as of a survey under one name."""
+    told = {"lon": [10.0, np.nan, 10.0, 11.0], "lat": [45.0, np.nan, 45.0, 46.0]}
+    table = series([5.0, 6.0, 7.0, 8.0], [0.0, 0, 1, 1], **told)
+    assert bad(evaluate(table, CONFIG), "contradiction") == [0, 1]
+    table = series([5.0, 5.0, 7.0, 7.0], [0.0, 0, 1, 1], **told)
+    assert set(evaluate(table, CONFIG)["qc"]) == {1}
+    marked, [again] = copies(table)
+    assert marked["qc_tests"].tolist() == ["", "copy", "", ""]
+    assert set(evaluate(marked, CONFIG)["qc"]) == {1}
+    assert (again.source, again.row, again.action) == ("a.csv", 3, "flagged")
+    assert "as in a.csv:2" in again.what
+
+
+def test_copies_are_told_once_and_counted():
+    """Each copy is an issue, whatever the order; those that the reader flagged are not told again; many are counted."""
+    table = join([series([5.0, 6.0]), series([5.0, 6.0], source=["b.csv:2", "b.csv:3"])])
+    marked, told = copies(table)
+    assert [(one.source, one.row) for one in told] == [("b.csv", 2), ("b.csv", 3)]
+    assert marked["qc_tests"].tolist() == ["", "", "copy", "copy"]
+    assert copies(marked)[1] == ()
+    back, again = copies(table.iloc[::-1])
+    assert again == told
+    pd.testing.assert_frame_equal(back, marked.iloc[::-1])
+    assert copies(table.assign(qc_tests=make(4, qc_tests="duplicate:3")["qc_tests"]))[1] == ()
+    assert copies(table.assign(value=np.arange(4.0)))[1] == ()
+    assert copies(empty())[1] == ()
+    many = copies(join([series(np.arange(1001.0))] * 2))[1]
+    assert len(many) == 1001
+    assert many[-1].value == "1"
 
 
 def test_gaps_are_told_not_flagged():

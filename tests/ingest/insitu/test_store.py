@@ -303,11 +303,79 @@ def test_folders_and_copies(catalog: Catalog, tmp_path: Path):
     assert again.already == ["lake-survey"]
 
 
+NOTES = {
+    "SOURCE.md": "# Where it is from\n\n- Source: example.org, commit 1\n",
+    "README": "Read this first, it is short",
+    "LICENSE": "Do what you like,\nbut say who made it.",
+    "notes.txt": "We went out early.\nThe weather, as always, was fine, cold, dry.\nNobody fell in.\n",
+    "mapping.yaml": "kind: csv\n",
+    "photo.jpg": "\xff",
+}
+
+
+def test_notes_in_a_folder_are_passed_over(catalog: Catalog, tmp_path: Path):
+    """What is no table in a folder is told and counts for nothing; what was named, and broken data, is refused."""
+    folder = tmp_path / "in"
+    folder.mkdir()
+    (folder / "a.csv").write_text(SURVEY)
+    for name, text in NOTES.items():
+        (folder / name).write_text(text)
+    report = ingest_insitu([folder], MAPPING, catalog)
+    assert (report.taken, report.refused, report.quality) == (["lake-survey"], [], {})
+    told = [note for note in report.notes["lake-survey"] if "passed over" in note]
+    assert [Path(note.split(" is no table")[0]).name for note in told] == sorted(NOTES)
+    item = catalog.get("lake-survey", "insitu")
+    assert item.properties["terracube:quality"] == "accepted"
+    assert [one["name"] for one in item.properties["terracube:sources"]] == ["a.csv"]
+    (folder / "README").write_text("Another word")
+    assert ingest_insitu([folder], MAPPING, catalog).already == ["lake-survey"]
+    named = ingest_insitu([folder, folder / "README"], MAPPING, catalog, dry_run=True, dataset="other")
+    assert [Path(one.path).name for one in named.refused] == ["README"]
+    (folder / "broken.csv").write_text("")
+    (folder / "b.txt").write_text("A;B\n1;2\n")
+    broken = ingest_insitu([folder], MAPPING, catalog, dry_run=True, dataset="other")
+    assert [Path(one.path).name for one in broken.refused] == ["b.txt", "broken.csv"]
+
+
+def test_a_folder_of_notes_alone(catalog: Catalog, tmp_path: Path):
+    """There is nothing to read then, which is said with the names."""
+    (tmp_path / "README.md").write_text("x")
+    with pytest.raises(InputError, match=r"README\.md"):
+        ingest_insitu([tmp_path], None, catalog)
+
+
+def test_what_was_left_out_is_counted(catalog: Catalog, survey: Path):
+    """Rows without a time or a station are counted in the report, also when the data set is there already."""
+    survey.write_text(SURVEY + "Yamdrok,never,90,29,0.1,0.1\n")
+    for outcome in ("taken", "already"):
+        report = ingest_insitu([survey], MAPPING, catalog)
+        assert getattr(report, outcome) == ["lake-survey"]
+        assert (report.left_out, report.as_dict()["left_out"]) == (1, 1)
+    report = ingest_insitu([survey], MAPPING, catalog, dataset="again")
+    assert "1 issue: left out" in report.notes["again"]
+    survey.write_text(SURVEY)
+    assert ingest_insitu([survey], MAPPING, catalog, dataset="whole").left_out == 0
+
+
+def test_days_without_time_of_day_are_judged(catalog: Catalog, survey: Path):
+    """They are good where the tests are passed, say so, and the share of bad ones is that of all observations."""
+    survey.write_text(SURVEY + "".join(f"Namco,2019-09-{day:02d},90.6,30.7,0.5,0.02\n" for day in range(1, 20)))
+    assert ingest_insitu([survey], MAPPING, catalog).taken == ["lake-survey"]
+    found = open_table(catalog)
+    assert set(found["qc"]) == {1}
+    assert set(found["qc_tests"]) == {"day_only"}
+    bad = found.assign(qc=np.array([3] * 2 + [2] * (len(found) - 2), "uint8"))
+    assert DataSet("d", bad, (), "c" * 64).verdict() == ("accepted", [])
+    worse = found.assign(qc=np.array([3] * 20 + [2] * (len(found) - 20), "uint8"))
+    assert DataSet("d", worse, (), "c" * 64).verdict() == ("suspect", ["20 of 44 observations are suspect or failed"])
+
+
 def test_archives_and_patterns(catalog: Catalog, tmp_path: Path):
     """Files within an archive come in, named by it; a hostile one is refused, and nothing of it is left."""
     with zipfile.ZipFile(tmp_path / "lakes.zip", "w") as archive:
         archive.writestr("2019/a.csv", SURVEY)
         archive.writestr("b.csv", SURVEY.replace("2019", "2018"))
+        archive.writestr("2019/README.txt", "Read this")
     with zipfile.ZipFile(tmp_path / "lakes2.zip", "w") as archive:
         archive.writestr("../evil.csv", SURVEY)
     report = ingest_insitu([str(tmp_path / "lakes*.zip")], MAPPING, catalog)

@@ -21,7 +21,7 @@ from ioos_qc import qartod
 from numpy.typing import NDArray
 from pandas.api.indexers import BaseIndexer
 
-from terracube.ingest.insitu.qc_config import Climate, FlatLine, Location, Rate, Spike
+from terracube.ingest.insitu.qc_config import Climate, FlatLine, Rate, Spike
 from terracube.ingest.insitu.table import FAIL, GOOD, NOT_EVALUATED, SUSPECT
 
 Flags = NDArray[np.uint8]
@@ -217,56 +217,3 @@ def _covered(first: Ints, flat: Bools) -> Bools:
     np.add.at(edges, first[flat], 1)
     np.add.at(edges, np.flatnonzero(flat) + 1, -1)
     return np.asarray(np.cumsum(edges)[:-1] > 0)
-
-
-def positions(lon: Floats, lat: Floats, station: Ints, limits: Location) -> dict[str, Flags]:
-    """Test positions, each given once per station.
-
-    Parameters
-    ----------
-    lon, lat : float64 arrays
-        Degrees; NaN = not told, which gives 2.
-    station : int64 array
-        Number of the station.
-
-    Returns
-    -------
-    dict
-        By name of the test: ``location`` (4 off the globe, 3 at 0/0 and outside the box), ``location_swapped`` (3 if
-        longitude and latitude, swapped, would lie in the box or among the station's other positions, and as they are
-        do not), ``on_land`` (only with a file of land).
-
-    Examples
-    --------
-    >>> lon, lat = np.array([12.0, 12.1, 55.0]), np.array([55.0, 55.1, 12.0])
-    >>> found = positions(lon, lat, np.zeros(3, int), Location())
-    >>> found["location"].tolist(), found["location_swapped"].tolist()
-    ([1, 1, 1], [1, 1, 3])
-    """
-    known = np.isfinite(lon) & np.isfinite(lat)
-    where = np.full(len(lon), NOT_EVALUATED, "uint8")
-    where[known] = np.asarray(qartod.location_test(lon[known], lat[known])).astype("uint8")
-    where[known & (lon == 0) & (lat == 0) & (where == GOOD)] = SUSPECT
-    swapped = np.where(known, GOOD, NOT_EVALUATED).astype("uint8")
-    if limits.bbox is not None:
-        outside = known & ~within(lon, lat, limits.bbox)
-        where[outside & (where == GOOD)] = SUSPECT
-        swapped[outside & within(lat, lon, limits.bbox)] = SUSPECT
-    swapped[known & _among_others_if_swapped(lon, lat, station, known, limits.station_degrees)] = SUSPECT
-    return {"location": where, "location_swapped": swapped}
-
-
-def within(lon: Floats, lat: Floats, bbox: tuple[float, float, float, float]) -> Bools:
-    """Tell which positions lie in a box, its edges included; west > east crosses the antimeridian."""
-    west, south, east, north = bbox
-    across = (lon >= west) & (lon <= east) if west <= east else (lon >= west) | (lon <= east)
-    return across & (lat >= south) & (lat <= north)
-
-
-def _among_others_if_swapped(lon: Floats, lat: Floats, station: Ints, known: Bools, near: float) -> Bools:
-    """Tell which positions lie far from the median of their station, but near it when swapped."""
-    told = pd.DataFrame({"lon": np.where(known, lon, np.nan), "lat": np.where(known, lat, np.nan)})
-    middle = told.groupby(station).transform("median").to_numpy()
-    off = np.maximum(np.abs(lon - middle[:, 0]), np.abs(lat - middle[:, 1]))
-    off_swapped = np.maximum(np.abs(lat - middle[:, 0]), np.abs(lon - middle[:, 1]))
-    return np.asarray((off > near) & (off_swapped <= near))

@@ -67,11 +67,11 @@ class DataSet:
 
     def verdict(self) -> tuple[str, list[str]]:
         """Judge the whole: ``accepted`` or ``suspect``, with reasons."""
-        judged = self.table["qc"].isin([1, SUSPECT, FAIL]).sum()
+        judged = len(self.table)
         bad = self.table["qc"].isin([SUSPECT, FAIL]).sum()
         reasons = []
-        if bad > _MOST_BAD * max(judged, 1):
-            reasons.append(f"{bad} of {judged} tested observations are suspect or failed")
+        if bad > _MOST_BAD * judged:
+            reasons.append(f"{bad} of {judged} observations are suspect or failed")
         reasons += [f"{source.name} was refused: {source.refused}" for source in self.sources if source.refused]
         return ("suspect" if reasons else "accepted"), reasons
 

@@ -70,7 +70,8 @@ def write_netcdf(table: pd.DataFrame, path: Path, *, kind: Kind | None = None, *
     kind : str
         CF's featureType. Unless given: ``timeSeries`` for stations with one depth, ``timeSeriesProfile`` if they are
         measured at several depths at once, ``trajectoryProfile`` if they also move, else ``trajectory``.
-        ``profile`` makes every profile stand alone.
+        ``profile`` makes every profile stand alone. Rows without position make no station move: in files that tell
+        one position per station they are where their station is.
     **about
         Global attributes: title, institution, source, references, comment, license, ...
 
@@ -94,6 +95,8 @@ def write_netcdf(table: pd.DataFrame, path: Path, *, kind: Kind | None = None, *
     if kind is not None and kind not in get_args(Kind):
         raise InputError("no such kind", where="kind", expected=", ".join(get_args(Kind)), got=str(kind)[:80])
     chosen = kind or natural_kind(table)
+    if chosen.startswith("timeSeries"):
+        table = _settled(table)
     _check_fit(table, chosen)
     dataset = _dataset(table, chosen, about)
     with atomic_path(path) as temporary:
@@ -110,9 +113,16 @@ def natural_kind(table: pd.DataFrame) -> Kind:
 
 
 def _most(table: pd.DataFrame, by: list[str], of: list[str]) -> int:
-    """Give the largest number of different values within a group."""
-    once = table[[*by, *of]].drop_duplicates()
-    return int(once.groupby(by).size().max())
+    """Give the largest number of different values within a group; a position that is not told is none."""
+    told = table.dropna(subset=_PLACE) if of == _PLACE else table
+    once = told[[*by, *of]].drop_duplicates()
+    return int(once.groupby(by).size().max()) if len(once) else 0
+
+
+def _settled(table: pd.DataFrame) -> pd.DataFrame:
+    """Give rows without position that of their station: these files tell one for each station."""
+    known = table.groupby("station")[_PLACE].transform("first")
+    return table.assign(**{name: table[name].fillna(known[name]) for name in _PLACE})
 
 
 def _check_fit(table: pd.DataFrame, kind: Kind) -> None:

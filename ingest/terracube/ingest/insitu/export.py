@@ -92,12 +92,18 @@ def write_csv(table: pd.DataFrame, path: Path) -> None:
 def _fields(column: pd.Series) -> pa.Array:
     """Write a column as the fields of a CSV file: whole columns at once, each different text once."""
     if column.dtype == TEXT:
-        texts = pa.array(column, pa.string()).dictionary_encode()
+        texts = _whole(column, pa.string()).dictionary_encode()
         fields = [_quoted(str(neutral(text))) for text in texts.dictionary.to_pylist()]
         return pa.array(fields, pa.string()).take(texts.indices)
     if column.dtype == TIME:
-        return _iso(pa.array(column, pa.timestamp("us", "UTC")))
-    return pc.fill_null(pa.array(column, from_pandas=True).cast(pa.string()), "")
+        return _iso(_whole(column, pa.timestamp("us", "UTC")))
+    return pc.fill_null(_whole(column).cast(pa.string()), "")
+
+
+def _whole(column: pd.Series, kind: pa.DataType | None = None) -> pa.Array:
+    """Give a column as one array; of a table that was read from several files it lies in chunks."""
+    made = pa.array(column, kind, from_pandas=True)
+    return made.combine_chunks() if isinstance(made, pa.ChunkedArray) else made
 
 
 def _quoted(text: str) -> str:

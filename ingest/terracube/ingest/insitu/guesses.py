@@ -7,32 +7,53 @@ from collections import Counter
 from collections.abc import Mapping as AnyMapping
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cache
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 
 from terracube.core.errors import TerraCubeError
+from terracube.ingest.insitu.headers import converts, trailing_units
 from terracube.ingest.insitu.numbers import CENSORED, NUMBER, UNDETECTED, WRONG, Style, look_alikes, read_numbers
-from terracube.ingest.insitu.raw import unit_in
+from terracube.ingest.insitu.raw import Cells, Head
 from terracube.ingest.insitu.textfiles import DELIMITERS, records
 from terracube.ingest.insitu.times import read_times
 from terracube.ingest.insitu.unittext import is_unit
+from terracube.ingest.insitu.vocabulary import vocabulary
 
-#: Encodings of tables that are no UTF-8, as they are met in practice.
-ENCODINGS = ("gb18030", "cp1250", "cp1252", "iso8859-2", "latin-1", "big5", "shift_jis", "cp1251")
 _ROLES: dict[str, str] = {
     "time": "date|time|datetime|date time|timestamp|sampling date|sample date|sampling time|date_col|datum|data|fecha|"
     "zeit|datum/zeit|visit date|date utc|time utc|datetime utc|when|日期|时间|采样时间|采样日期|监测时间|"
     "观测时间|年月日",
     "clock": "hour|time of day|clock|uhrzeit|heure|godzina|时刻|sample time",
-    "station": "station|site|station id|site id|siteid|stationid|id|code|lake|lake name|name|nla_id|station name|"
+    "station": "site no|site number|site code|site name|station no|station number|station code|"
+    "station|site|station id|site id|siteid|stationid|id|code|lake|lake name|name|nla_id|station name|"
     "sample|sample id|point|lake id|abbreviation|stacja|jezioro|see|站点|站名|站位|测站|湖泊|湖名|湖泊名称|名称|"
-    "编号|采样点|点位|样点|断面",
-    "lon": "lon|long|longitude|lng|x|easting|lon_dd|longitude (e)|decimal longitude|longitudedd|经度|东经|albersx|east",
-    "lat": "lat|latitude|y|northing|lat_dd|latitude (n)|decimal latitude|latitudedd|纬度|北纬|albersy|north",
+    "messstelle|probenahmestelle|gewässer|编号|采样点|点位|样点|断面",
+    "lon": "geometry lon|lon|long|longitude|lng|x|easting|lon_dd|longitude (e)|decimal longitude|longitudedd|länge|"
+    "geogr länge|długość|经度|东经|albersx|east",
+    "lat": "geometry lat|lat|latitude|y|northing|lat_dd|latitude (n)|decimal latitude|latitudedd|breite|"
+    "geogr breite|szerokość|纬度|北纬|albersy|north",
     "depth": "depth|sample depth|sampling depth|depth (m)|z|tiefe|głębokość|深度|采样深度|水层",
     "replicate": "replicate|rep|repeat|平行样|重复",
+}
+_MAX_NAMES = 500
+#: Columns of numbers that make a time together.
+_PARTS: dict[str, str] = {
+    "year": "year|yr|yyyy|jahr|rok|年|年份",
+    "month": "month|mon|mm|monat|miesiąc|月|月份",
+    "day": "day|dd|tag|dzień|day of month|日",
+    "hour": "hour|hr|hh|stunde|godzina|时|小时",
+    "minute": "minute|min|minuta|分|分钟",
+}
+#: Columns of a table with one value per row.
+_LONG: dict[str, str] = {
+    "variable": "parameter|variable|analyte|characteristic|characteristic name|determinand|indicator|parametr|"
+    "项目|指标|参数|监测项目|监测指标|检测项目|变量",
+    "value": "value|result|concentration|measurement|result value|measured value|wert|wartość|值|数值|浓度|结果|"
+    "监测值|测定值|检测结果",
+    "unit": "unit|units|uom|einheit|jednostka|单位",
 }
 _FORMATS = (
     *("%d.%m.%Y", "%m.%d.%Y", "%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y", "%m-%d-%Y", "%Y/%m/%d", "%Y.%m.%d", "%Y%m%d"),
@@ -40,8 +61,6 @@ _FORMATS = (
     *("%b %d, %Y", "%B %d, %Y", "%b %d %Y"),
 )
 _CLOCKS = ("", " %H:%M", " %H:%M:%S", " %H:%M:%S.%f", " %I:%M %p", " %I:%M:%S %p", "T%H:%M", "T%H:%M:%S")
-#: Comma, brackets, degree and micro sign as Chinese tables have them.
-_CHINESE_MARKS = "\uff0c\uff08\uff09\u2103\u03bc"
 
 
 @dataclass(slots=True)
@@ -64,26 +83,6 @@ class TimeForm:
     zoned: bool
     day_only: bool
     unsure: tuple[str, ...]
-
-
-def guess_encoding(content: bytes) -> tuple[str, list[str]]:
-    """Guess the encoding of bytes that are no UTF-8; give how they read in each that fits, the likeliest first."""
-    if content[:2000].count(b"\0") > 0.2 * len(content[:2000]):
-        even = content[0:2000:2].count(b"\0") < content[1:2000:2].count(b"\0")
-        return ("utf-16-le" if even else "utf-16-be"), ["zero bytes in every other place: UTF-16"]
-    readings: dict[str, tuple[float, str]] = {}
-    for encoding in ENCODINGS:
-        try:
-            text = content[: 1 << 20].decode(encoding, errors="strict")
-        except UnicodeDecodeError as error:
-            if error.end < len(content[: 1 << 20]) - 4:
-                continue
-            text = content[: error.start].decode(encoding, errors="ignore")
-        found = re.findall(r"[\w\x80-\U0010ffff]+", text)
-        words = list(dict.fromkeys(word for word in found if not word.isascii()))[:200]
-        readings[encoding] = (_plausible(encoding, words), ", ".join(words[:6])[:100])
-    ordered = sorted(readings, key=lambda name: -readings[name][0])
-    return (ordered[0] if ordered else ""), [f"{name}: {readings[name][1]}" for name in ordered[:5]]
 
 
 def guess_layout(text: str, delimiter: str = "") -> Layoutish:
@@ -141,13 +140,104 @@ def guess_role(name: str) -> str:
     --------
     >>> guess_role("经度"), guess_role("Sampling date"), guess_role("TN")
     ('lon', 'time', '')
+    >>> guess_role("SAMPLE.ID"), guess_role("Depth_m")
+    ('station', 'depth')
     """
-    bare = re.sub(r"[(\[\uff08].*?[)\]\uff09]", "", name).strip().casefold().replace("_", " ")
-    for role, names in _ROLES.items():
-        known = [one.replace("_", " ") for one in names.split("|")]
-        if bare in known or name.strip().casefold() in known:
-            return role
-    return "time" if re.match(r"(sampl\w* |visit )?date\b", bare) else ""
+    role = _role(re.sub(r"[(\[\uff08].*?[)\]\uff09]", "", name)) or _role(name)
+    for stem, unit in () if role else trailing_units(name):
+        found = _role(stem)
+        if (found == "depth" and converts(unit, vocabulary()["water_depth"])) or (
+            found in ("lon", "lat") and unit.startswith("deg")
+        ):
+            return found
+    return role
+
+
+def _role(name: str) -> str:
+    bare = re.sub(r"[\s_.]+", " ", name).strip().casefold()
+    return _roles().get(bare) or ("time" if re.match(r"(sampl\w* |visit )?date\b", bare) else "")
+
+
+@cache
+def _roles() -> AnyMapping[str, str]:
+    """Roles by their names; where two have one name, the first counts."""
+    pairs = [(re.sub(r"[\s_.]+", " ", name), role) for role, names in _ROLES.items() for name in names.split("|")]
+    return dict(reversed(pairs))
+
+
+def guess_long(names: Sequence[str]) -> dict[str, int]:
+    """Guess the columns (variable, value, unit) of a table with one value per row; empty if it is none.
+
+    Examples
+    --------
+    >>> guess_long(["Lake", "Date", "Parameter", "Result", "Unit"])
+    {'variable': 2, 'value': 3, 'unit': 4}
+    """
+    told = _parts_of(names, _LONG)
+    return told if {"variable", "value"} <= set(told) else {}
+
+
+def guess_parts(names: Sequence[str]) -> dict[str, int]:
+    """Guess the columns of year, month, day, hour and minute; empty if the day is not whole.
+
+    Examples
+    --------
+    >>> guess_parts(["Lake", "Year", "Month", "Day", "TN"])
+    {'year': 1, 'month': 2, 'day': 3}
+    """
+    told = _parts_of(names, _PARTS)
+    return told if {"year", "month", "day"} <= set(told) else {}
+
+
+def _parts_of(names: Sequence[str], known: AnyMapping[str, str]) -> dict[str, int]:
+    bare = [re.sub(r"[\s_.]+", " ", name).strip().casefold() for name in names]
+    found = {part: [at for at, name in enumerate(bare) if name in told.split("|")] for part, told in known.items()}
+    return {part: at[0] for part, at in found.items() if at}
+
+
+def guess_thousands(columns: AnyMapping[int, pa.Array], decimal: str) -> str:
+    """Guess the mark between thousands by numbers that have both marks (1.234,5); empty if there are none."""
+    mark = "," if decimal == "." else "."
+    form = re.compile(rf"[<>]?\s*[+-]?\d{{1,3}}(?:{re.escape(mark)}\d{{3}})+{re.escape(decimal)}\d+")
+    texts = (text for column in columns.values() for text in column.slice(0, 500).to_pylist())
+    return mark if any(form.fullmatch(text.strip()) for text in texts) else ""
+
+
+def guess_roles(head: Head, cells: Cells) -> dict[str, int]:
+    """Give the first column of each role; of several columns of time, one with times of day alone is the clock."""
+    roles: dict[str, int] = {}
+    told = [guess_role(name) for name in head.names]
+    for at, role in enumerate(told):
+        if role:
+            roles.setdefault(role, at)
+    if "time" in roles and "clock" not in roles:
+        times = [at for at, role in enumerate(told) if role == "time"]
+        clocks = [at for at in times if is_clock(cells.columns[at])]
+        days = [at for at in times if at not in clocks]
+        if clocks and days:
+            roles |= {"time": days[0], "clock": clocks[0]}
+    return roles
+
+
+def names_and_units(cells: Cells, found: dict[str, int]) -> dict[str, str]:
+    """Give the names in the column of names, and a unit of each."""
+    texts = [text.strip() for text in cells.columns[found["variable"]].to_pylist()]
+    units = [""] * len(texts)
+    if "unit" in found:
+        units = [text.strip() for text in cells.columns[found["unit"]].to_pylist()]
+    named = {name: unit for name, unit in zip(texts, units, strict=True) if name}
+    return dict(list(named.items())[:_MAX_NAMES])
+
+
+def in_degrees(name: str) -> bool:
+    """Tell whether a column that has a longitude has it in degrees, by its name."""
+    return any(word in name.casefold() for word in ("lon", "lng", "经", "läng", "dług"))
+
+
+def unread(names: Sequence[str]) -> list[str]:
+    """Give the lines that list what a draft leaves out."""
+    title = ["# Not read, for their names are not known, or no numbers stand below:"] if names else []
+    return [*title, *[f"#   {name}" for name in names]]
 
 
 def guess_decimal(columns: AnyMapping[int, pa.Array]) -> tuple[str, list[str]]:
@@ -203,38 +293,15 @@ def is_clock(texts: pa.Array) -> bool:
     )
 
 
-def guess_marks(texts: pa.Array, decimal: str) -> tuple[list[float], list[str], int, bool]:
+def guess_marks(texts: pa.Array, decimal: str, thousands: str = "") -> tuple[list[float], list[str], int, bool]:
     """Give numbers that look like "no value", texts that are no number, how many have a limit, and if it is numeric."""
-    found = read_numbers(texts, Style(decimal))
+    found = read_numbers(texts, Style(decimal, thousands))
     marks = np.unique(found.values[look_alikes(found.values, found.values < 0) & (found.status == NUMBER)])
     below = int(np.isin(found.status, (CENSORED, UNDETECTED)).sum())
     wrong = pa.array(np.flatnonzero(found.status == WRONG))
     odd = list(dict.fromkeys(texts.take(wrong).slice(0, 5000).to_pylist()))
     numeric = int((found.status == NUMBER).sum())
     return [float(mark) for mark in marks[:10]], odd[:10], below, numeric + below > len(wrong)
-
-
-def _plausible(encoding: str, words: Sequence[str]) -> float:
-    """How much the words look like words: letters, small ones within, no drawings; Chinese where it is Chinese."""
-    whole = "".join(words)
-    other = [letter for letter in whole if ord(letter) > 127]
-    if not other:
-        return 0.5
-    if encoding in ("gb18030", "big5", "shift_jis"):
-        common = sum(
-            "\u4e00" <= letter <= "\u9fa5" or "\u3000" <= letter <= "\u30ff" or letter in _CHINESE_MARKS
-            for letter in other
-        )
-        runs = len(re.findall("[\u4e00-\u9fff]{2,}", " ".join(words)))
-        alone = sum(bool(re.search("[a-z][\u4e00-\u9fff]|[\u4e00-\u9fff][a-z]", word)) for word in words)
-        bonus = 0.3 if encoding == "gb18030" else 0.0
-        return (common / len(other) + bonus) * (1.0 if runs and alone < 0.3 * len(words) else 0.1)
-    odd = sum(len(re.findall(r"[A-Za-z]{0,30}[²³°][a-z]{2,}|[A-Za-z]{3,}[²³°]", word)) for word in words)
-    letters = (sum(letter.isalpha() or letter in "°µ²³" for letter in other) - odd) / len(other)
-    inner = [letter for word in words for letter in word[1:] if ord(letter) > 127]
-    small = sum(letter.islower() or letter in "°µ²³" for letter in inner) / len(inner) if inner else 1.0
-    control = sum("\x80" <= letter < "\xa0" for letter in other) / len(other)
-    return letters * small * (1 - control) * (0.6 if encoding == "cp1251" else 1.0) - 0.01 * (encoding != "cp1252")
 
 
 def _usual_width(text: str, mark: str) -> int:
@@ -274,8 +341,3 @@ def _decided(chosen: Sequence[str], fits: AnyMapping[str, np.ndarray], texts: pa
     against = np.flatnonzero(fits[form] & ~fits[rival])
     told_rows = ", ".join(f"row {rows[at]} ({texts[int(at)].as_py()})" for at in against[:3])
     return TimeForm(form, False, day_only, (f"time.format: {form}, not {rival}, because of {told_rows}", *short))
-
-
-def unit_of(name: str, unit_row: str) -> str:
-    """Give the unit that stands in the unit row or in the name."""
-    return unit_row or unit_in(name)

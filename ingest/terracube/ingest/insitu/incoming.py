@@ -9,7 +9,9 @@ from pathlib import Path
 from terracube.core.digest import file_sha256
 from terracube.core.errors import InputError, TerraCubeError
 from terracube.ingest.deliveries import Place
+from terracube.ingest.insitu.asides import is_aside
 from terracube.ingest.insitu.dataset import SourceFile
+from terracube.ingest.insitu.mapping import Mapping
 from terracube.ingest.report import IngestReport
 
 _MOST_FILES = 100_000
@@ -25,16 +27,20 @@ class Delivered:
     source: SourceFile
 
 
-def list_files(places: Iterable[Place], report: IngestReport) -> tuple[list[Delivered], list[str]]:
+def list_files(
+    places: Iterable[Place], report: IngestReport, mapping: Mapping | None = None
+) -> tuple[list[Delivered], list[str]]:
     """List the files of all places by name, with their digests; what cannot be read goes to the report.
 
-    Hidden files of folders and archives are passed over. Of files with the same bytes the first, by name, counts.
+    Hidden files of folders and archives are passed over without a word, and what is there to be read by people (see
+    `terracube.ingest.insitu.asides`) with one; a file that was named is always listed. Of files with the same bytes
+    the first, by name, counts.
 
     Returns
     -------
     files : list of Delivered
     notes : list of str
-        Which files were left out as copies.
+        Which files were passed over, and which left out as copies.
 
     Raises
     ------
@@ -42,16 +48,20 @@ def list_files(places: Iterable[Place], report: IngestReport) -> tuple[list[Deli
         If there are more than 100 000 files.
     """
     found: dict[Path, str] = {}
+    asides: dict[Path, str] = {}
     for place in places:
         if place.error is not None:
             report.refuse(place.told, Path(place.told).name, str(place.error))
             continue
         for path, told in _inside(place):
-            found.setdefault(path.resolve(), told)
+            aside = place.path.is_dir() and is_aside(path, mapping)
+            (asides if aside else found).setdefault(path.resolve(), told)
         if len(found) > _MOST_FILES:
             expected = f"<= {_MOST_FILES}"
             raise InputError("too many files", where=place.told, expected=expected, todo="ingest in parts")
-    return _once(sorted(found.items(), key=lambda one: (one[0].name, one[1])), report)
+    listed, notes = _once(sorted(found.items(), key=lambda one: (one[0].name, one[1])), report)
+    passed = sorted(told for path, told in asides.items() if path not in found)
+    return listed, [*notes, *(f"{told} is no table of measurements, and was passed over" for told in passed)]
 
 
 def _inside(place: Place) -> Iterator[tuple[Path, str]]:

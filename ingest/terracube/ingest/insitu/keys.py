@@ -162,7 +162,10 @@ class _Reader:
         """Times as texts, and the form they have."""
         told = self.mapping.time
         if told.constant:
-            return pa.repeat(pa.scalar(middle_of(told.constant)), len(self.cells.rows)), "iso"
+            day = pa.repeat(pa.scalar(middle_of(told.constant)), len(self.cells.rows))
+            return (
+                day if told.clock is None else join_clock(day, self._column("time.clock", told.clock), "iso")
+            ), "iso"
         if told.parts:
             style = Style()
             parts = {
@@ -178,8 +181,12 @@ class _Reader:
         if told.clock is None:
             return texts, told.format
         clocks = self._column("time.clock", told.clock)
-        form = "iso" if self.cells.of_workbook and told.format == "iso" else told.format
-        return join_clock(texts, clocks, form), form
+        if any(part in told.format for part in ("%H", "%I", "%k", "%X", "%c")):
+            return join_clock(texts, clocks, told.format), told.format
+        # The format is that of the date alone: the time of day beside it may be 9:05, 0905 or 09:05:00.
+        days = read_times(texts, form=told.format)
+        dates = pa.array(np.datetime_as_string(days.utc, unit="D"), pa.string())
+        return join_clock(pc.if_else(pa.array(days.day_only), dates, texts), clocks, "iso"), "iso"
 
     def _usable(self, station: pa.Array, times: Times, blank: np.ndarray) -> np.ndarray:
         nameless = pc.equal(station, "").to_numpy(zero_copy_only=False) & ~blank

@@ -6,6 +6,7 @@ the file. ``terracube insitu describe FILE`` writes a draft to be confirmed.
 
 from __future__ import annotations
 
+import re
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -18,11 +19,12 @@ from pyproj.exceptions import CRSError
 
 from terracube.core.errors import AssetError, InputError, NotFoundError
 from terracube.core.validation import validated
+from terracube.ingest.insitu.plainyaml import read_plain
 from terracube.ingest.insitu.vocabulary import find_term, vocabulary
 
 _MAX_BYTES = 1 << 20
 _MAX_COLUMNS = 2000
-_MAX_DEPTH = 12
+_DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 #: A column: the text of its header, or its number from 1. Two columns of one name are told apart by the number.
 type ColumnRef = Annotated[str, Field(max_length=500)] | Annotated[int, Field(ge=1, le=20_000)]
@@ -59,7 +61,7 @@ def _known_crs(text: str) -> str:
 type Variable = Annotated[str, AfterValidator(_known_variable)]
 type Zone = Annotated[str, AfterValidator(_known_zone)]
 type CrsText = Annotated[str, Field(max_length=4000), AfterValidator(_known_crs)]
-type Kind = Literal["csv", "xlsx", "ods", "netcdf", "argo", "wqp", "nwis", "donar", "noos", "gnss"]
+type Kind = Literal["csv", "xlsx", "ods", "gpkg", "netcdf", "argo", "wqp", "nwis", "donar", "noos", "gnss"]
 
 
 class _Model(BaseModel):
@@ -89,7 +91,7 @@ class Layout(_Model):
     comment: Annotated[str, Field(max_length=8)] = ""
     """Lines that start so are left out."""
     sheet: str | Annotated[int, Field(ge=1, le=1000)] | None = None
-    """Of a workbook: name, or number from 1; None where there is only one."""
+    """Of a workbook (of a GeoPackage: its layer): name, or number from 1; None where there is only one."""
     header: Annotated[int, Field(ge=0, le=10_000)] = 1
     """Row of the file with the names of the columns; 0 if there is none (columns are then numbers)."""
     header_rows: Annotated[int, Field(ge=1, le=4)] = 1
@@ -108,7 +110,7 @@ class Time(_Model):
     column: ColumnRef | None = None
     """Date, or date and time."""
     clock: ColumnRef | None = None
-    """Time of day, where it has a column of its own."""
+    """Time of day, where it has a column of its own, beside the date in ``column`` or ``constant``."""
     parts: dict[Literal["year", "month", "day", "hour", "minute", "second"], ColumnRef] = Field(default_factory=dict)
     """Columns of numbers, instead of ``column``."""
     constant: str = ""
@@ -130,6 +132,8 @@ class Time(_Model):
             raise ValueError("give one of column, parts and constant")
         if self.parts and not {"year", "month", "day"} <= set(self.parts):
             raise ValueError("parts need year, month and day")
+        if self.clock is not None and self.column is None and not _DAY.fullmatch(self.constant):
+            raise ValueError("a clock needs its date: a column, or a constant such as 2019-08-20")
         return self
 
 
@@ -275,7 +279,7 @@ class Mapping(_Model):
     def _something(self) -> Self:
         if self.columns and self.long:
             raise ValueError("give columns (a wide table) or long, not both")
-        if self.kind in ("csv", "xlsx", "ods") and not self.columns and not self.long:
+        if self.kind in ("csv", "xlsx", "ods", "gpkg") and not self.columns and not self.long:
             raise ValueError("say what is measured: columns, or long")
         return self
 
@@ -333,22 +337,10 @@ def parse_mapping(text: str | bytes, *, where: str = "mapping") -> Mapping:
     'argo'
     """
     try:
-        _no_anchors(text)
-        values = yaml.safe_load(text)
+        values = read_plain(text)
     except (yaml.YAMLError, ValueError, RecursionError, OverflowError) as error:
         raise InputError("a mapping is no YAML", where=where, got=str(error)[:300]) from error
     if not isinstance(values, dict):
         raise InputError("a mapping is no YAML", where=where, expected="fields and values", got=type(values).__name__)
     fields: dict[str, Any] = {str(key): value for key, value in values.items()}
     return validated(Mapping, fields, what=f"the mapping is wrong ({where})")
-
-
-def _no_anchors(text: str | bytes) -> None:
-    """Refuse what can grow: an alias stands for text written elsewhere, and aliases of aliases fill any memory."""
-    depth = 0
-    for event in yaml.parse(text, Loader=yaml.SafeLoader):
-        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-        if isinstance(event, yaml.AliasEvent):
-            raise ValueError("aliases are not allowed")
-        if depth > _MAX_DEPTH:
-            raise ValueError(f"nested deeper than {_MAX_DEPTH}")

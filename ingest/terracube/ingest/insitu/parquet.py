@@ -45,7 +45,7 @@ DESCRIPTIONS = {
     "replicate": "Which of several samples of one place and time",
     "censored": "'<' below value, '>' above value, empty where measured",
     "qc": "QARTOD flag: 1 good, 2 not evaluated, 3 suspect, 4 fail, 9 missing",
-    "qc_tests": "Tests that gave 3 or 4, with their flag",
+    "qc_tests": "Tests that gave 3 or 4, with their flag; without one a remark (day_only, copy, ...)",
     "original_value": "Value as delivered",
     "original_unit": "Unit as delivered",
     "source": "File and row of the delivery",

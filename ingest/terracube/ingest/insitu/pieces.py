@@ -22,7 +22,7 @@ from terracube.ingest.insitu.numbers import (
     Numbers,
     look_alikes,
 )
-from terracube.ingest.insitu.table import FAIL, GOOD, MISSING, NOT_EVALUATED, SUSPECT, Issue, doubt, make, tell
+from terracube.ingest.insitu.table import FAIL, GOOD, MISSING, NOT_EVALUATED, SUSPECT, Issue, doubt, make, remark, tell
 from terracube.ingest.insitu.units import Conversion, conversion
 from terracube.ingest.insitu.vocabulary import Term
 
@@ -206,7 +206,7 @@ class Piece:
         for test, where in self.keys.doubts.items():
             self._flag(table, test, where[self.given.rows], SUSPECT)
         for test, where in self.keys.coarse.items():
-            table["qc_tests"] = doubt(table["qc_tests"], test, where[self.given.rows], NOT_EVALUATED)
+            table["qc_tests"] = remark(table["qc_tests"], test, where[self.given.rows])
 
     def _producer(self, table: pd.DataFrame) -> None:
         """Take the producer's flags, where the mapping says what they mean."""

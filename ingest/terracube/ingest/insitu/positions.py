@@ -8,6 +8,7 @@ from functools import lru_cache
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from pyproj import CRS, Transformer
 from pyproj.exceptions import CRSError, ProjError
 
@@ -62,6 +63,13 @@ def read_dms(cells: pa.Array) -> np.ndarray:
     coded = cells.dictionary_encode()
     read = np.array([_one_dms(text or "") for text in coded.dictionary.to_pylist()], dtype="float64")
     return read[coded.indices.to_numpy()] if len(read) else np.zeros(0)
+
+
+def is_dms(texts: pa.Array) -> bool:
+    """Tell whether a column holds degrees, minutes and seconds, and not plain numbers."""
+    told = texts.filter(pc.not_equal(pc.utf8_trim_whitespace(texts), "")).slice(0, 500)
+    plain = pc.match_substring_regex(told, r"^\s*[+-]?[0-9]+([.,][0-9]*)?\s*$").to_numpy(zero_copy_only=False).sum()
+    return bool(np.isfinite(read_dms(told)).sum() > max(plain, len(told) / 2))
 
 
 def _one_dms(text: str) -> float:

@@ -18,8 +18,9 @@ import shapely
 from numpy.typing import NDArray
 
 from terracube.core.errors import AssetError
-from terracube.ingest.insitu import checks
+from terracube.ingest.insitu import checks, location
 from terracube.ingest.insitu.checks import Bools, Flags, Floats, Ints
+from terracube.ingest.insitu.copies import samples
 from terracube.ingest.insitu.qc_config import GrossRange, Location, QcConfig, Rate, VariableChecks, default_config
 from terracube.ingest.insitu.table import FAIL, FLAGS, GOOD, MISSING, NOT_EVALUATED, SUSPECT, TEXT, check
 from terracube.ingest.insitu.vocabulary import vocabulary
@@ -32,12 +33,12 @@ TESTS = (
     "flat_line",
     "location",
     "location_swapped",
+    "location_leap",
     "on_land",
     "contradiction",
 )
 """Names of the tests made here, as they stand in ``qc_tests``."""
 _SERIES = ("station", "method", "replicate")
-_SAME = (*_SERIES, "variable", "time", "depth", "lon", "lat")
 # A verdict outweighs its absence, and the worse outweighs the better.
 _RANK = np.zeros(10, "uint8")
 _RANK[[NOT_EVALUATED, GOOD, SUSPECT, FAIL, MISSING]] = range(5)
@@ -47,10 +48,11 @@ def evaluate(table: pd.DataFrame, config: QcConfig | None = None) -> pd.DataFram
     """Test every observation, and give the table with its flags.
 
     The tests: ``gross_range``, ``climatology``, ``spike``, ``rate_of_change``, ``flat_line`` (see
-    `terracube.ingest.insitu.checks`); ``location``, ``location_swapped``, ``on_land``; ``contradiction``: two values of
-    one station, variable, time, place, depth, method and replicate. Neighbours are compared within series: one station,
-    variable, method, replicate and depth level. Censored values, and those that were delivered as failed or fail the
-    gross range, are nobody's neighbours; spikes are none when rates are looked at.
+    `terracube.ingest.insitu.checks`); ``location``, ``location_swapped``, ``location_leap`` (see
+    `terracube.ingest.insitu.location`), ``on_land``; ``contradiction``: two values of one station, variable, time,
+    place, depth, method and replicate; a row without position is of the place of the others. Neighbours are compared
+    within series: one station, variable, method, replicate and depth level. Censored values, and those that were
+    delivered as failed or fail the gross range, are nobody's neighbours; spikes are none when rates are looked at.
 
     Parameters
     ----------
@@ -63,8 +65,9 @@ def evaluate(table: pd.DataFrame, config: QcConfig | None = None) -> pd.DataFram
     -------
     DataFrame
         Rows as they were, ``qc`` the worst of what was delivered and found, ``qc_tests`` with the names of those that
-        gave 3 or 4 (``delivered`` where the file itself said so). 9 where there is no value; 2 stays where the reader
-        gave it with a reason. The result, tested again, stays as it is.
+        gave 3 or 4 (``delivered`` where the file itself said so), and the remarks of the reader, which have no flag
+        and hold none (``day_only``). 9 where there is no value; 2 stays where the reader gave it to a test (``x:2``).
+        The result, tested again, stays as it is.
 
     Raises
     ------
@@ -99,7 +102,8 @@ def apply_flags(table: pd.DataFrame, flags: Mapping[str, Flags]) -> pd.DataFrame
     before = table["qc"].to_numpy()
     stacked = np.vstack([before, *flags.values()]) if len(table) else np.zeros((1, 0), "uint8")
     worst = np.take_along_axis(stacked, _RANK[stacked].argmax(axis=0)[None], axis=0)[0]
-    # A row that a reader kept from being judged, and said why (interpolated), does not become good by our tests.
+    # What a producer graded with a code that nobody explains does not become good by our tests. A remark (a name
+    # without a flag, such as day_only) says nothing of the value, and holds nothing.
     held = (before == NOT_EVALUATED) & table["qc_tests"].str.contains(r":2(?:,|$)", regex=True).to_numpy(bool)
     worst = np.where(held & (worst == GOOD), NOT_EVALUATED, worst)
     told = table["qc_tests"].astype(object).to_numpy(copy=True)
@@ -284,10 +288,18 @@ def _of_positions(table: pd.DataFrame, config: QcConfig) -> dict[str, Flags]:
     once = places.iloc[first]
     lon, lat = once["lon"].to_numpy(), once["lat"].to_numpy()
     limits = config.location
-    flags = checks.positions(lon, lat, pd.factorize(once["station"])[0], limits)
+    station = pd.factorize(once["station"])[0]
+    flags = location.positions(lon, lat, station, limits, _weights(table, number))
     if limits.land is not None:
         flags["on_land"] = _on_land(lon, lat, limits)
     return {name: found[number] for name, found in flags.items()}
+
+
+def _weights(table: pd.DataFrame, number: Ints) -> Ints:
+    """Count the samples of each position: variables, times and depths, but no copies."""
+    keys = {"place": number, "variable": pd.factorize(table["variable"])[0], "time": _times(table).astype("int64")}
+    once = ~pd.DataFrame({**keys, "depth": table["depth"].to_numpy()}).duplicated().to_numpy()
+    return np.bincount(number[once])
 
 
 def _on_land(lon: Floats, lat: Floats, limits: Location) -> Flags:
@@ -305,12 +317,12 @@ def _on_land(lon: Floats, lat: Floats, limits: Location) -> Flags:
 def _contradictions(table: pd.DataFrame, there: Bools) -> Flags:
     """Flag what is told twice, differently."""
     flags = np.full(len(table), NOT_EVALUATED, "uint8")
-    rows = table.loc[there, [*_SAME, "value", "censored"]]
-    copies = rows.duplicated(list(_SAME), keep=False).to_numpy()
-    if copies.any():
-        several = rows[copies]
-        told = several.groupby(list(_SAME), sort=False, dropna=False)[["value", "censored"]].transform("nunique")
-        flags[np.flatnonzero(there)[copies]] = np.where((told > 1).any(axis=1), SUSPECT, NOT_EVALUATED)
+    rows = table.loc[there]
+    number = samples(rows)
+    several = number >= 0
+    if several.any():
+        told = rows.loc[several, ["value", "censored"]].groupby(number[several]).transform("nunique")
+        flags[np.flatnonzero(there)[several]] = np.where((told > 1).any(axis=1), SUSPECT, NOT_EVALUATED)
     return flags
 
 

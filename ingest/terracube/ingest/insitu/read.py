@@ -12,7 +12,7 @@ from terracube.ingest.insitu.table import Observations, check
 
 #: Readers by the kind that a mapping names.
 _READERS: dict[str, ModuleType] = {
-    **dict.fromkeys(("csv", "xlsx", "ods"), tables),
+    **dict.fromkeys(("csv", "xlsx", "ods", "gpkg"), tables),
     "argo": argo,
     "netcdf": netcdf,
     "wqp": wqp,
@@ -30,8 +30,8 @@ def read_observations(path: Path | str, mapping: Mapping | Path | str | None = N
     Parameters
     ----------
     path : path
-        CSV and other delimited text, XLSX, ODS, NetCDF (CF discrete sampling geometries, Argo), responses of the Water
-        Quality Portal and NWIS, DONAR and NOOS text, GNSS series.
+        CSV and other delimited text, XLSX, ODS, GeoPackage, NetCDF (CF discrete sampling geometries, Argo), answers of
+        the Water Quality Portal and NWIS, DONAR and NOOS text, GNSS series.
     mapping : Mapping or path of its YAML, optional
         What the file means; a table needs one, files that describe themselves need none.
 
@@ -73,13 +73,17 @@ def kind_of(path: Path) -> str:
     return next(kind for kind, one in _READERS.items() if one is reader)
 
 
+def recognised(path: Path) -> ModuleType | None:
+    """Find the reader that knows a file, by its content or by its ending."""
+    return next((reader for reader in _ASKED if reader.recognise(path)), None)
+
+
 def _recognised(path: Path) -> ModuleType:
-    for reader in _ASKED:
-        if reader.recognise(path):
-            return reader
+    if (reader := recognised(path)) is not None:
+        return reader
     raise AssetError(
         "a file of no known kind",
         where=str(path),
-        expected="CSV, XLSX, ODS, NetCDF, Water Quality Portal, NWIS, DONAR, NOOS or GNSS",
+        expected="CSV, XLSX, ODS, GeoPackage, NetCDF, Water Quality Portal, NWIS, DONAR, NOOS or GNSS",
         todo="say its kind in a mapping",
     )

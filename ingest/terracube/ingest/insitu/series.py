@@ -191,7 +191,7 @@ def _described(array: xr.DataArray, rows: pd.DataFrame, station: str, variable: 
 
 def _place(rows: pd.DataFrame) -> dict[str, Any]:
     """Give the position: one, or one per time where the platform moves."""
-    places = rows[["lon", "lat"]].drop_duplicates()
+    places = rows[["lon", "lat"]].dropna().drop_duplicates()
     if len(places) <= 1:
         lon, lat = places.to_numpy()[0] if len(places) else (np.nan, np.nan)
         found: dict[str, tuple[Sequence[str], Any]] = {"lon": ((), float(lon)), "lat": ((), float(lat))}

@@ -22,6 +22,7 @@ from terracube.cubes.readers.netcdf import close_datasets
 from terracube.ingest.deliveries import Incoming
 from terracube.ingest.insitu.access import open_table as open_table
 from terracube.ingest.insitu.closure import Tolerance, close
+from terracube.ingest.insitu.copies import copies
 from terracube.ingest.insitu.dataset import (
     COLLECTION,
     CONTENT,
@@ -41,7 +42,7 @@ from terracube.ingest.report import Entry, IngestReport
 from terracube.stac import Catalog
 
 _log = get_logger(__name__)
-_LAYOUT = 1  # raised when the same delivery would be stored differently
+_LAYOUT = 2  # raised when the same delivery would be stored differently
 _UNSAFE = re.compile(r"[^a-z0-9._+-]+")
 
 
@@ -77,8 +78,8 @@ def ingest_insitu(
     Parameters
     ----------
     paths : iterable of str or Path
-        Files; folders and archives (zip, tar), all of whose files are taken (hidden ones are not); patterns with ``*``;
-        ``https://`` and ``s3://`` addresses.
+        Files; folders and archives (zip, tar), all of whose files are taken but hidden ones and notes for people
+        (README, licences, ...), which the report names; patterns with ``*``; ``https://`` and ``s3://`` addresses.
     mapping : Mapping
         What the columns mean; None for formats that say it themselves (Argo, CF NetCDF, ...).
     catalog : Catalog
@@ -97,7 +98,7 @@ def ingest_insitu(
     -------
     IngestReport
         ``taken``, ``replaced`` or ``already`` name the data set; ``refused`` the files; ``notes`` tell what was left
-        out or doubted.
+        out or doubted, and ``left_out`` how often something was left out.
 
     Raises
     ------
@@ -111,9 +112,10 @@ def ingest_insitu(
     run = _Run(mapping, judging or Judging(), IngestReport(), progress, cancel or CancelToken())
     given = [str(path) for path in paths]
     with catalog.stage("incoming") as scratch:
-        files, notes = list_files(Incoming(given, scratch), run.report)
+        files, notes = list_files(Incoming(given, scratch), run.report, mapping)
         if not files and not run.report.refused:
-            raise InputError("there is no file to read", where=", ".join(given)[:500], expected="a file")
+            got = "; ".join(notes)[:500]
+            raise InputError("there is no file to read", where=", ".join(given)[:500], expected="a file", got=got)
         if not files:
             return run.report.finished()
         named = [Path(told) for told in given if not set(told) & set("*?[")]
@@ -241,6 +243,7 @@ class _Run:
         table = join([part.table for part in parts])
         if len(table) == 0:
             return None
+        table, again = copies(table)
         tested, broken = close(evaluate(table, self.judging.qc), self.judging.closure)
         issues = [issue for part in parts for issue in part.issues]
         return DataSet(
@@ -248,7 +251,7 @@ class _Run:
             tested,
             tuple(told),
             content,
-            issues=(*issues, *gaps(table, self.judging.qc), *broken),
+            issues=(*issues, *again, *gaps(table, self.judging.qc), *broken),
             about=self._about(parts),
             notes=tuple(dict.fromkeys([*(note for part in parts for note in part.notes), *beside])),
             mapping=self.plain_mapping(),
@@ -290,6 +293,7 @@ def _already(known: pystac.Item, files: Sequence[Delivered], report: IngestRepor
         else:
             report.entries.append(Entry(file.told, known.id, "already", quality=verdict, sha256=digest, bytes=size))
     report.already.append(known.id)
+    report.left_out = int(known.properties.get("terracube:issues", {}).get("left out", 0))
     return report.finished()
 
 
@@ -319,6 +323,7 @@ def _done(
     for file in kept:
         digest, size = file.source.sha256, file.source.size
         report.entries.append(Entry(file.told, data.id, outcome, "; ".join(reasons), verdict, digest, size, share))
+    report.left_out = sum(issue.action == "left out" for issue in data.issues)
     notes = [*report.notes.get(data.id, []), *data.notes, *_told(data)]
     if notes:
         report.notes[data.id] = notes
@@ -328,4 +333,4 @@ def _done(
 def _told(data: DataSet) -> list[str]:
     """Count what was left out and doubted, by action."""
     by_action = pd.Series([issue.action for issue in data.issues], dtype=object).value_counts()
-    return [f"{count} issues: {action}" for action, count in sorted(by_action.items())]
+    return [f"{count} {'issue' if count == 1 else 'issues'}: {action}" for action, count in sorted(by_action.items())]

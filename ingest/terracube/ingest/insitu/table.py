@@ -205,12 +205,26 @@ def doubt(tests: pd.Series, test: str, where: np.ndarray | pd.Series, flag: int 
     >>> doubt(pd.Series(["", "spike:3"], dtype=TEXT), "duplicate", np.array([True, True])).tolist()
     ['duplicate:3', 'spike:3,duplicate:3']
     """
+    return remark(tests, f"{test}:{flag}", where)
+
+
+def remark(tests: pd.Series, name: str, where: np.ndarray | pd.Series) -> pd.Series:
+    """Add a name without a flag to the column ``qc_tests``: something to know of a row that is no fault of its value.
+
+    Names in use: ``day_only`` (no time of day was told, 00:00 stands for it), ``period`` (only a period was told, its
+    middle stands for it), ``copy`` (another row tells the same observation).
+
+    Examples
+    --------
+    >>> remark(pd.Series(["", "spike:3"], dtype=TEXT), "day_only", np.array([True, True])).tolist()
+    ['day_only', 'spike:3,day_only']
+    """
     hit = np.asarray(where, dtype=bool)
     if not hit.any():
         return tests
     told = tests.copy()
     chosen = tests[hit]
-    told[hit] = chosen.where(chosen == "", chosen + ",") + f"{test}:{flag}"
+    told[hit] = chosen.where(chosen == "", chosen + ",") + name
     return told
 
 

@@ -65,6 +65,8 @@ _WHOLE = {
 _MARKS = {0x3BC: "u", 0x2030: "permille", 0xD7: "*", **dict.fromkeys((0x22C5, 0x2022, 0x2219), "·")}
 _MARKS |= dict.fromkeys((0x2212, 0x2010, 0x2011, 0x2013), "-")
 _BASIS = "|".join(sorted(SPECIES, key=len, reverse=True))
+#: "mgN/L" without a space.
+_GLUED = re.compile(rf"\b([munp]?(?:g|mol))({_BASIS})(?![A-Za-z0-9])")
 _AS = re.compile(rf"(?i:\s*\bas\s*)(?P<basis>{_BASIS})\s*$")
 _AT_25 = re.compile(r"\s*(?:@|\bat\b)\s*25\s*°?\s*(?:C|degC|deg C)?\s*$", re.IGNORECASE)
 _TOKEN = re.compile(
@@ -150,7 +152,7 @@ def _parsed(text: str) -> Unit:
 def _plain(text: str) -> str:
     """Letters as this module reads them: no raised digits, one micro sign, one minus, degrees in letters."""
     whole = unicodedata.normalize("NFKC", text)
-    whole = whole.translate(_MARKS)
+    whole = _GLUED.sub(r"\1 \2", whole.translate(_MARKS))
     return re.sub(r"[°˚]\s*(?=[CF]\b)", "deg", whole).replace("°", "degree")
 
 

@@ -1,4 +1,7 @@
-"""Quality of a collection over time: how many scenes can be used, which cannot and why, as values and as a page."""
+"""Quality of a collection over time: how many scenes can be used, which cannot and why, as values and as a page.
+
+Data sets of observations have no pixels to measure: of them it is the verdicts and the numbers of flags that are told.
+"""
 
 from __future__ import annotations
 
@@ -40,6 +43,7 @@ _PANELS = {
     "out_of_range_fraction": "Values out of the plausible range, %",
     "registration_shift": "Shift between bands, pixels",
 }
+_FLAGS = {"1": "good", "2": "not evaluated", "3": "suspect", "4": "fail", "9": "missing"}
 _SOFT, _LINE = "#5d6f6d", "#d8e0df"
 _WORST = 25
 _MOST_REASONS, _LONGEST = 20, 500
@@ -57,6 +61,8 @@ class SceneRow:
     not_measured: tuple[str, ...]
     measures: Mapping[str, float]
     """What was measured, by name."""
+    flags: Mapping[str, int]
+    """Of a data set of observations: their number by flag (good, not evaluated, ...)."""
 
 
 @dataclass(frozen=True)
@@ -68,10 +74,21 @@ class QualityReport:
     scenes: tuple[SceneRow, ...]
 
     @property
+    def noun(self) -> str:
+        """What the items are: ``data set`` of observations, which have flags and no pixels, else ``scene``."""
+        tables = any(scene.flags for scene in self.scenes) and not any(scene.measures for scene in self.scenes)
+        return "data set" if tables else "scene"
+
+    @property
     def counts(self) -> dict[str, int]:
         """Number of scenes by verdict; every verdict is there."""
         found = Counter(scene.verdict for scene in self.scenes)
         return {verdict: found[verdict] for verdict in _VERDICTS}
+
+    @property
+    def flags(self) -> dict[str, int]:
+        """Number of observations by flag, of all data sets."""
+        return {name: sum(scene.flags.get(name, 0) for scene in self.scenes) for name in _FLAGS.values()}
 
     @property
     def worst(self) -> tuple[SceneRow, ...]:
@@ -87,7 +104,8 @@ class QualityReport:
         """Give plain JSON values."""
         rows = [{**asdict(s), "acquired": s.acquired and s.acquired.isoformat()} for s in self.scenes]
         medians = {name: statistics.median(values) for name in MEASURES if (values := self.values(name))}
-        return {"collection": self.collection, "counts": self.counts, "medians": medians, "scenes": rows}
+        told = {"collection": self.collection, "counts": self.counts, "medians": medians, "scenes": rows}
+        return {**told, "flags": self.flags} if self.noun == "data set" else told
 
     def write_html(self, path: Path) -> None:
         """Write the report as one page without any other file.
@@ -137,7 +155,13 @@ def _row(item: pystac.Item) -> SceneRow:
         _texts(said.get("terracube:quality_reasons")),
         _texts(said.get("terracube:quality_not_measured")),
         {name: float(said[key]) for name, key in _PROPERTIES.items() if _is_number(said.get(key))},
+        _flags(said.get("terracube:qc")),
     )
+
+
+def _flags(counts: Any) -> dict[str, int]:
+    told = counts if isinstance(counts, dict) else {}
+    return {name: int(told[flag]) for flag, name in _FLAGS.items() if _is_number(told.get(flag))}
 
 
 def _texts(value: Any) -> tuple[str, ...]:
@@ -161,6 +185,7 @@ def _page(report: QualityReport) -> dict[str, Any]:
         "colours": {verdict: colour for verdict, (colour, _) in _LOOKS.items()},
         "medians": {name: told(name, statistics.median(report.values(name))) for name in shown},
         "titles": {name: kind.title for name, kind in MEASURES.items()},
+        "flags": {name: count for name, count in report.flags.items() if count},
     }
 
 

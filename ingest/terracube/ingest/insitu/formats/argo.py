@@ -3,8 +3,8 @@
 A parameter in delayed mode (D) or adjusted in real time (A) is read from its adjusted values; where the adjustment
 gave none, the measured value is kept with the adjustment's flag (4: it could not be adjusted). Depth is that of the
 pressure, which is also a variable of its own. What the position, the time or the pressure of a level is flagged for
-counts for all that was measured there. Flag 8 (interpolated by the producer) becomes qc 2 with the test
-``interpolated:2``; a value outside the file's own valid range is suspect.
+counts for all that was measured there. Flag 8 (interpolated by the producer) becomes qc 2, which no test
+betters (``interpolated:2``); a value outside the file's own valid range is suspect.
 
 References
 ----------
@@ -45,6 +45,7 @@ from terracube.ingest.insitu.table import (
     doubt,
     join,
     make,
+    remark,
 )
 from terracube.ingest.insitu.vocabulary import term_named
 
@@ -250,7 +251,7 @@ def _judge(chosen: _Chosen, profiles: Profiles, level: _Levels, keep: np.ndarray
     for name, flag in parts.items():
         for bad in (SUSPECT, FAIL):
             tests = doubt(tests, name, (flag == bad) & ~missing, bad)
-    tests = doubt(tests, "interpolated", (letters == b"8") & ~missing, NOT_EVALUATED)
+    tests = remark(tests, "interpolated:2", (letters == b"8") & ~missing)
     return np.where(missing, MISSING, flags).astype("uint8"), tests
 
 

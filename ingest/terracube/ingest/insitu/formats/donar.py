@@ -3,7 +3,7 @@
 DIA tells no time zone. DONAR's own times are MET (UTC+1, without summer time), but an export need not keep them, so
 the mapping must say it. NOOS text tells its zone, and a quantity where a unit should be: quantities have one unit each.
 
-A value that was interpolated by the producer is kept with qc 2 and the test ``interpolated:2``. Predictions (tides
+A value that was interpolated by the producer is kept with qc 2 (``interpolated:2``). Predictions (tides
 computed from harmonic constants) become ``water_level_predicted``, never ``water_level``.
 
 References
@@ -298,7 +298,7 @@ def _flags(
             flags[:] = _STATUS[status]
     tests = np.full(len(local), "", dtype=object)
     filled = quality == _INTERPOLATED
-    flags[filled], tests[filled] = NOT_EVALUATED, f"interpolated:{NOT_EVALUATED}"
+    flags[filled], tests[filled] = NOT_EVALUATED, "interpolated:2"
     for code in np.unique(quality[~np.isin(quality, (_NORMAL, _INTERPOLATED, _GAP))]):
         flag = SUSPECT if code > _LAST_USABLE else NOT_EVALUATED
         here = quality == code

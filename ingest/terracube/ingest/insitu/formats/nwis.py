@@ -3,7 +3,7 @@
 A parameter code means one variable in one unit. What the service says of a value is kept: approved values are good (1),
 provisional ones not evaluated (2), estimated ones suspect (3); a remark in place of a number (Ice, Eqp) is a missing
 value (9) that keeps its word. Daily values are told by the station's day. RDB does not tell the zone of that day: it
-stands at 00:00 of the day as written with the test ``day_only:2``, unless the mapping tells the zone; JSON tells it.
+stands at 00:00 of the day as written with the remark ``day_only``, unless the mapping tells the zone; JSON tells it.
 
 References
 ----------
@@ -38,6 +38,7 @@ from terracube.ingest.insitu.table import (
     doubt,
     join,
     make,
+    remark,
     tell,
 )
 from terracube.ingest.insitu.times import Times, read_times
@@ -189,7 +190,7 @@ def _series(
     values, sign, flags, tests, issues = _judge(path, cells, field)
     flags = np.where(doubts["ambiguous_time"] & (flags < SUSPECT), SUSPECT, flags)
     tests = doubt(tests, "ambiguous_time", doubts["ambiguous_time"])
-    tests = doubt(tests, "day_only", doubts["day_only"], NOT_EVALUATED)
+    tests = remark(tests, "day_only", doubts["day_only"])
     try:
         value = convert(values, unit, term)
     except MetadataError as error:

@@ -1,4 +1,4 @@
-"""Tables by a declared mapping: text and workbooks, wide (a column per variable) or long (a row per value)."""
+"""Tables by a mapping: text, workbooks, GeoPackages; wide (a column per variable) or long (a row per value)."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from terracube.core.errors import AssetError, InputError, MetadataError
+from terracube.ingest.insitu.features import open_features
 from terracube.ingest.insitu.keys import Keys, key_columns, read_keys, style_of
 from terracube.ingest.insitu.mapping import Column, ColumnRef, Long, Mapping, Measured
 from terracube.ingest.insitu.numbers import Numbers, read_numbers
@@ -29,6 +30,7 @@ KINDS = {
     **dict.fromkeys((".csv", ".txt", ".tsv", ".tab", ".dat", ".asc"), "csv"),
     **dict.fromkeys((".xlsx", ".xlsm"), "xlsx"),
     ".ods": "ods",
+    ".gpkg": "gpkg",
 }
 _MAX_GROUPS = 20_000
 #: There is but one unit of pH.
@@ -42,8 +44,8 @@ def recognise(path: Path) -> bool:
 
 def open_table(path: Path, mapping: Mapping) -> RawTable:
     """Open the table of a file, laid out as a mapping says."""
-    opener = open_workbook if mapping.kind in ("xlsx", "ods") else open_text
-    return opener(path, mapping.layout)
+    openers = {"xlsx": open_workbook, "ods": open_workbook, "gpkg": open_features}
+    return openers.get(mapping.kind, open_text)(path, mapping.layout)
 
 
 def read(path: Path, mapping: Mapping | None) -> Observations:

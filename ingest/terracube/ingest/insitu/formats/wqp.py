@@ -38,6 +38,7 @@ from terracube.ingest.insitu.table import (
     doubt,
     join,
     make,
+    remark,
     tell,
 )
 from terracube.ingest.insitu.times import read_times
@@ -176,7 +177,7 @@ def _environmental(path: Path, rows: pd.DataFrame) -> tuple[pd.DataFrame, list[I
 def _times(path: Path, rows: pd.DataFrame, mapping: Mapping | None) -> tuple[pd.DataFrame, np.ndarray, list[Issue]]:
     """Give the rows that have a time, their times in UTC, and what is wrong with the others.
 
-    A day without a time of day stands at 00:00 of the day as written, with the test ``day_only:2``.
+    A day without a time of day stands at 00:00 of the day as written, with the remark ``day_only``.
     """
     code = rows["zone"].str.strip()
     zones = usgs.offsets(code)
@@ -297,7 +298,7 @@ def _flags(group: pd.DataFrame, lost: np.ndarray) -> tuple[np.ndarray, pd.Series
         flags = np.where(where & (flags < SUSPECT), SUSPECT, flags)
         tests = doubt(tests, test, where & ~lost)
     tests = doubt(tests, "rejected", (flags == FAIL) & ~lost, FAIL)
-    tests = doubt(tests, "day_only", group["day_only"].to_numpy(), NOT_EVALUATED)
+    tests = remark(tests, "day_only", group["day_only"].to_numpy())
     return np.where(lost, MISSING, flags).astype("uint8"), tests
 
 
