@@ -39,7 +39,8 @@ def change(item: pystac.Item, edit) -> pystac.Item:
     content = json.loads(path.read_text())
     edit(content)
     path.write_text(json.dumps(content))
-    return pystac.Item.from_file(str(path))
+    # Not pystac's own reading: with orjson installed it refuses NaN, which Python's JSON writes.
+    return pystac.Item.from_dict(json.loads(path.read_text()), href=str(path))
 
 
 def one(item: pystac.Item, **options):
@@ -316,7 +317,7 @@ class TestUnusable:
         assert found.left_out[0].id == "scene"
         assert message in found.left_out[0].reason
 
-    @pytest.mark.parametrize("kind", ["float32", "complex64", "int32"])
+    @pytest.mark.parametrize("kind", ["float32", "complex64", "int64"])
     def test_a_mask_that_holds_no_classes(self, make_scene, kind):
         """Scene classes are small whole numbers; a layer of another type is not taken for one."""
         item = make_scene("scene", {"red": NUMBERS, "scl": CLASSES.astype(kind)}, nodata=None)
