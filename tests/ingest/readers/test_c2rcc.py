@@ -15,7 +15,7 @@ import netCDF4
 import numpy as np
 import pytest
 import xarray as xr
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
@@ -383,6 +383,8 @@ DOCUMENTS = [".zmetadata", "time/.zarray", "lat/.zattrs", "conc_chl/.zattrs", "t
     name=st.sampled_from([".zmetadata", "time/.zarray", "lat/.zattrs", "conc_chl/.zattrs", "time/0", "lat/0"]),
     junk=st.binary(max_size=60),
 )
+@example(name="time/0", junk=b"\x02\x00\x00\x00\x00\x00\x00\x80")  # a blosc chunk of negative size
+@example(name="conc_chl/0.0.0", junk=b"\x02\x00\x00\x00\x00\x00\x00\x80")
 def test_any_bytes(tmp_path: Path, name: str, junk: bytes) -> None:
     """Whatever stands in a store, it is read or refused with one of our errors."""
     path = tmp_path / "any.zarr"

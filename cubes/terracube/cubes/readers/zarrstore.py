@@ -23,7 +23,12 @@ MOST_JSON = 16 << 20
 _MOST_CHUNK = 512 << 20
 _SLACK = 64 << 10
 # What codecs raise when bytes are not theirs; each library has its own.
-BROKEN = (RuntimeError, ValueError, TypeError, IndexError, EOFError, OSError, MemoryError, zlib.error, lzma.LZMAError)
+BROKEN = (
+    *(RuntimeError, ValueError, TypeError, IndexError, EOFError, OSError, MemoryError),
+    *(zlib.error, lzma.LZMAError),
+    # What blosc's decoder says of a chunk whose header claims a negative size.
+    SystemError,
+)
 # Codecs that give numbers from bytes and do nothing else: a pickle, for one, would run what it holds.
 _PACKERS = ("gzip", "zstd", "blosc", "zlib", "bz2", "lz4", "lzma", "pcodec", "zfpy", "packbits", "sharding_indexed")
 _CHANGERS = ("bytes", "endian", "transpose", "shuffle", "delta", "fixedscaleoffset", "quantize", "bitround", "astype")

@@ -19,7 +19,10 @@ from terracube.cubes.readers.cf import Variable
 _MAX_VARIABLES = 4096
 _MAX_TEXT = 1 << 20
 # What the library raises for bytes that are not what they should be.
-_BROKEN = (RuntimeError, OSError, ArithmeticError, ValueError, TypeError, LookupError, AttributeError, MemoryError)
+_BROKEN = (
+    *(RuntimeError, OSError, ArithmeticError, ValueError, TypeError, LookupError, AttributeError, MemoryError),
+    SystemError,
+)
 _ROWS = 512
 _RELATIVE_LOG = re.compile(r"lg\(\s*re\s+(?P<unit>[^)]*)\)")
 
