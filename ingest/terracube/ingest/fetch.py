@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -58,7 +59,7 @@ def fetch(address: str, into: Path, *, limit: int = _MAX_BYTES) -> Path:
     except TerraCubeError:
         raise
     except OSError as error:
-        if error.errno == 28:  # no space left on the device
+        if error.errno == errno.ENOSPC:
             raise StorageError(
                 "could not write", where=str(into), got=str(error.strerror), todo="free space"
             ) from error

@@ -278,24 +278,14 @@ def _write_all(
 def _start(
     one: Checked, incoming: Incoming, catalog: Catalog, pool: Executor, options: Options, cancel: CancelToken
 ) -> tuple[Future[Written], _Running]:
-    stack = ExitStack()
-    try:
-        incoming.restore(one.candidate)
+    incoming.restore(one.candidate)
+    local = options.scheduler == "threads"
+    threads = max(1, (os.cpu_count() or 1) // options.jobs) if local else 1
+    asked = cancel if local else None  # a token does not reach other processes
+    with ExitStack() as stack:
         folder = stack.enter_context(catalog.stage(one.scene.id))
-        local = options.scheduler == "threads"
-        threads = max(1, (os.cpu_count() or 1) // options.jobs) if local else 1
-        future = pool.submit(
-            write_files,
-            one.scene,
-            folder,
-            linking=options.linking,
-            threads=threads,
-            cancel=cancel if local else None,
-        )
-    except BaseException:
-        stack.close()
-        raise
-    return future, _Running(one, stack, folder, time.perf_counter())
+        future = pool.submit(write_files, one.scene, folder, linking=options.linking, threads=threads, cancel=asked)
+        return future, _Running(one, stack.pop_all(), folder, time.perf_counter())
 
 
 def _finish(future: Future[Written], state: _Running, catalog: Catalog, report: IngestReport, options: Options) -> None:
