@@ -80,7 +80,7 @@ def _add_notes(item: pystac.Item, scene: Delivered, written: Written) -> None:
         item.properties["terracube:notes"] = notes
     if written.linked:
         item.properties["terracube:linked"] = list(written.linked)
-    if scene.source.platform_class != "open":
+    if scene.source.access_class != "open":
         item.properties["terracube:access"] = scene.source.access
 
 

@@ -107,7 +107,7 @@ class Source:
         return int(told)
 
     @property
-    def platform_class(self) -> str:
+    def access_class(self) -> str:
         """The access class without who may use it."""
         return self.access.partition(":")[0]
 
