@@ -146,6 +146,21 @@ def test_the_store_finds_what_a_loop_finds(store: SqliteStore, items: list[Docum
         assert store.count(query) == len(expected)
 
 
+def test_edges_next_to_zero_touch(store: SqliteStore) -> None:
+    """Of boxes and searches whose edges are nearer to zero than 32-bit floats reach."""
+    period = {"start_datetime": "2020-01-01T00:00:00+00:00", "end_datetime": "2020-01-02T00:00:00+00:00"}
+    for box, asked in (
+        ((-180.0, -8e-204, -179.5, 0.0), (-180.0, -90.0, -179.5, -2e-211)),
+        ((-1.0, -1.0, 1.0, 8e-204), (-1.0, 2e-211, 1.0, 1.0)),
+        ((-8e-204, -1.0, 1.0, 1.0), (-1.0, -1.0, -2e-211, 1.0)),
+        ((-1.0, -1.0, 8e-204, 1.0), (2e-211, -1.0, 1.0, 1.0)),
+    ):
+        item = {"type": "Feature", "id": "A", "collection": "x", "properties": period, "links": [], "assets": {}}
+        put(store, [item | {"bbox": list(box), "geometry": {"type": "Polygon"}}])
+        assert store.count(Query(bbox=asked)) == 1, (box, asked)
+        assert store.count(Query(bbox=(asked[0], 2.0, asked[2], 3.0))) == 0
+
+
 def test_an_item_of_many_parts_has_a_box_for_each(store: SqliteStore) -> None:
     """Islands far apart are not found in the sea between them; replacing the item takes all its boxes away."""
     ring = [[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 0.0]]

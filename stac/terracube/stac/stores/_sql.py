@@ -56,6 +56,9 @@ _COMPARE = {
     "!=": "json_extract(document, ?) <> ?",
 }
 
+# The R-tree keeps edges as 32-bit floats rounded outwards, but rounds what is nearer to zero than they reach to zero.
+_TINY = 1e-30
+
 _BEGINNING = datetime.min.replace(tzinfo=UTC)
 _END = datetime.max.replace(tzinfo=UTC)
 
@@ -98,8 +101,7 @@ def _in_boxes(query: Query, boxes: tuple[BBox, ...]) -> tuple[str, Parameters]:
     first, last = days(query.start or _BEGINNING), days(query.end or _END)
     parameters: Parameters = []
     for west, south, east, north in boxes:
-        edges = [east, west, north, south]
-        parameters += [*edges, last, first, *edges]
+        parameters += [east + _TINY, west - _TINY, north + _TINY, south - _TINY, last, first, east, west, north, south]
     return f"item IN ({' UNION '.join([_IN_BOX] * len(boxes))})", parameters
 
 
