@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from pyproj import CRS
 from pyproj.exceptions import CRSError
@@ -338,7 +337,7 @@ def parse_mapping(text: str | bytes, *, where: str = "mapping") -> Mapping:
     """
     try:
         values = read_plain(text)
-    except (yaml.YAMLError, ValueError, RecursionError, OverflowError) as error:
+    except ValueError as error:
         raise InputError("a mapping is no YAML", where=where, got=str(error)[:300]) from error
     if not isinstance(values, dict):
         raise InputError("a mapping is no YAML", where=where, expected="fields and values", got=type(values).__name__)

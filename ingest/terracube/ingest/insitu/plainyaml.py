@@ -8,6 +8,8 @@ from typing import Any
 
 import yaml
 
+from terracube.ingest.text import load_yaml
+
 _MAX_DEPTH = 12
 #: What cannot stand in YAML as it is.
 _HIDDEN = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
@@ -32,11 +34,11 @@ for _kind, _form, _first in (
 
 
 def read_plain(text: str | bytes) -> Any:
-    """Read YAML; aliases are refused, for aliases of aliases fill any memory.
+    """Read YAML, bounded in depth and without aliases; see `text.load_yaml`.
 
     Raises
     ------
-    yaml.YAMLError, ValueError, RecursionError, OverflowError
+    ValueError
         If it is no such text.
 
     Examples
@@ -44,14 +46,7 @@ def read_plain(text: str | bytes) -> Any:
     >>> read_plain("{zone: +08:00, constant: 2019-08-20, column: NO, depth: 0.5, code: 00600}")
     {'zone': '+08:00', 'constant': '2019-08-20', 'column': 'NO', 'depth': 0.5, 'code': '00600'}
     """
-    depth = 0
-    for event in yaml.parse(text, Loader=_Loader):
-        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-        if isinstance(event, yaml.AliasEvent):
-            raise ValueError("aliases are not allowed")
-        if depth > _MAX_DEPTH:
-            raise ValueError(f"nested deeper than {_MAX_DEPTH}")
-    return yaml.load(text, Loader=_Loader)  # noqa: S506 - a loader of plain values, derived from the safe one
+    return load_yaml(text, _Loader, deepest=_MAX_DEPTH)
 
 
 def quoted(text: str) -> str:

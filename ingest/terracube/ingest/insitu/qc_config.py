@@ -13,7 +13,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 
 from terracube.core.errors import InputError
 from terracube.core.validation import validated
-from terracube.ingest.text import read_text
+from terracube.ingest.text import UnboundedYamlError, load_yaml, read_text
 
 _MOST_BYTES = 1 << 20
 _MOST_DEPTH = 8
@@ -166,14 +166,12 @@ def parse_yaml(text: str, *, where: str) -> dict[str, Any]:
         If it is anything else.
     """
     try:
-        depth = 0
-        for count, event in enumerate(yaml.parse(text, Loader=yaml.SafeLoader)):
-            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-            if isinstance(event, yaml.AliasEvent) or depth > _MOST_DEPTH or count > _MOST_NODES:
-                raise InputError("the YAML refers to itself, or is too deep or too long", where=where)
-        value = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise InputError("the file is no YAML", where=where, got=" ".join(str(error).split())[:200]) from error
+        value = load_yaml(text, yaml.SafeLoader, deepest=_MOST_DEPTH, longest=_MOST_NODES)
+    except UnboundedYamlError as error:
+        what = "the YAML refers to itself, or is too deep or too long"
+        raise InputError(what, where=where, got=str(error)) from error
+    except ValueError as error:
+        raise InputError("the file is no YAML", where=where, got=str(error)[:200]) from error
     if value is None:
         return {}
     if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):

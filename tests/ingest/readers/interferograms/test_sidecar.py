@@ -175,7 +175,7 @@ def test_alias_bomb(stack):
     """A few lines of aliases could make millions of values: they are not read."""
     path = stack()
     path.write_text("a: &a [x, x]\nb: &b [*a, *a]\n")
-    with pytest.raises(MetadataError, match="aliases"):
+    with pytest.raises(HostileInputError, match="aliases"):
         reader.read_all(path, SOURCE)
 
 

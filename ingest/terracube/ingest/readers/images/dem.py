@@ -23,18 +23,19 @@ from terracube.cubes.crs import to_crs_text
 from terracube.cubes.grid import Grid
 from terracube.cubes.readers import open_raster
 from terracube.ingest.rasters import Head, head
+from terracube.ingest.readers.images.plain import find, stored_scaling
 from terracube.ingest.readers.images.sidecar import (
     Moment,
     Sidecar,
-    find_rasters,
     licensed,
     missing_number,
     read_sidecar,
     sidecar_of,
-    stored_scaling,
 )
 from terracube.ingest.scene import Delivered, Raster, utc
 from terracube.ingest.sources import Source
+
+__all__ = ["find", "read"]
 
 _METRES = {"m": 1.0, "ft": 0.3048, "us-ft": 1200 / 3937}
 _SPELT = {
@@ -44,11 +45,6 @@ _SPELT = {
 }
 _UNITS = {spelt: unit for unit, names in _SPELT.items() for spelt in names}
 _EXAMPLE = "vertical_datum: EPSG:5773, licence: CC-BY-4.0, datetime: 2015-06-01T00:00:00Z"
-
-
-def find(path: Path) -> list[Path]:
-    """Look for GeoTIFF and JPEG 2000 files, by name."""
-    return find_rasters(path)
 
 
 def read(path: Path, source: Source) -> Delivered:

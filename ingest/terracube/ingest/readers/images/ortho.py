@@ -13,25 +13,21 @@ from typing import NoReturn
 from terracube.core.errors import MetadataError
 from terracube.core.sensors import Band, Radiometry
 from terracube.ingest.rasters import Head, head
+from terracube.ingest.readers.images.plain import find, stored_scaling
 from terracube.ingest.readers.images.sidecar import (
     BandTold,
     Sidecar,
-    find_rasters,
     licensed,
     missing_number,
     read_sidecar,
     sidecar_of,
-    stored_scaling,
 )
 from terracube.ingest.scene import Delivered, Raster
 from terracube.ingest.sources import Source
 
+__all__ = ["find", "read"]
+
 _EXAMPLE = "datetime: 2021-07-14T10:32:00Z, licence: CC-BY-4.0, access: open, bands: [{role: pan}]"
-
-
-def find(path: Path) -> list[Path]:
-    """Look for GeoTIFF and JPEG 2000 files, by name."""
-    return find_rasters(path)
 
 
 def read(path: Path, source: Source) -> Delivered:

@@ -14,30 +14,22 @@ bands:
 from __future__ import annotations
 
 import datetime as dt
-import math
 import re
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
-import yaml
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from terracube.core.errors import HostileInputError, MetadataError
+from terracube.core.errors import MetadataError
 from terracube.cubes.items.headers import settle_nodata
-from terracube.cubes.readers import open_raster
 from terracube.ingest.scene import utc
 from terracube.ingest.sources import Source
-from terracube.ingest.text import read_json, read_text
+from terracube.ingest.text import read_mapping
 
-_RASTERS = frozenset({".tif", ".tiff", ".jp2"})
 _SUFFIXES = (".yaml", ".yml", ".json")
 _MAX_BYTES = 1 << 16
-_MAX_DEPTH = 8
 _ACCESS = re.compile(r"open|registered|licensed:[A-Za-z0-9._-]{1,60}")
-# Every scalar is text here: nothing is taken for a date, a number or "no" by the look of it.
-_LOADER = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
 
 Moment = tuple[dt.datetime, tuple[dt.datetime, dt.datetime] | None]
 """When something was acquired, and from when to when."""
@@ -142,16 +134,6 @@ class Sidecar(_Told):
         return (start if self.datetime is None else utc(self.datetime, where=where)), (start, end)
 
 
-def find_rasters(path: Path) -> list[Path]:
-    """Look for GeoTIFF and JPEG 2000 files, by name; links are not followed."""
-    try:
-        if path.is_dir():
-            return sorted(one for one in path.rglob("*") if one.suffix.lower() in _RASTERS and one.is_file())
-        return [path] if path.suffix.lower() in _RASTERS and path.is_file() else []
-    except (OSError, ValueError):
-        return []
-
-
 def licensed(source: Source, told: Sidecar) -> Source:
     """Give a source as one delivery is licensed."""
     return replace(
@@ -162,23 +144,6 @@ def licensed(source: Source, told: Sidecar) -> Source:
         access=told.access or source.access,
         doi=told.doi or source.doi,
     )
-
-
-def stored_scaling(path: Path, band: int) -> tuple[float, float] | None:
-    """Give scale and offset of a band, counted from 1, in the header; ``None`` where it has none.
-
-    Raises
-    ------
-    MetadataError
-        If they are no usable numbers.
-    """
-    with open_raster(path) as dataset:
-        scale, offset = float(dataset.scales[band - 1]), float(dataset.offsets[band - 1])
-    if not (math.isfinite(scale) and math.isfinite(offset) and scale > 0):
-        raise MetadataError(
-            "scale or offset of the raster are no usable numbers", where=str(path), got=f"{scale}, {offset}"
-        )
-    return None if (scale, offset) == (1.0, 0.0) else (scale, offset)
 
 
 def missing_number(header: float | None, told: tuple[bool, float | None], *, dtype: str, where: str) -> float | None:
@@ -240,7 +205,7 @@ def read_sidecar(path: Path) -> Sidecar:
     HostileInputError
         If it is too large or too deep, or holds references.
     """
-    told = read_json(path) if path.suffix.lower() == ".json" else _read_yaml(path)
+    told = read_mapping(path, limit=_MAX_BYTES, expected="datetime: ..., licence: ...")
     try:
         return Sidecar.model_validate(told)
     except ValidationError as error:
@@ -253,19 +218,3 @@ def read_sidecar(path: Path) -> Sidecar:
             got=repr(first.get("input"))[:80],
             todo=f"fields that can be told: {', '.join(Sidecar.model_fields)}",
         ) from error
-
-
-def _read_yaml(path: Path) -> Mapping[str, Any]:
-    text = read_text(path, limit=_MAX_BYTES)
-    try:
-        depth = 0
-        for event in yaml.parse(text, Loader=_LOADER):
-            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-            if depth > _MAX_DEPTH or isinstance(event, yaml.AliasEvent):
-                raise HostileInputError("the YAML is too deep or holds references", where=str(path))
-        told = _LOADER(text).get_single_data()
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise MetadataError("the file is no YAML", where=str(path), got=str(error)[:120]) from error
-    if not isinstance(told, dict) or not all(isinstance(key, str) for key in told):
-        raise MetadataError("the YAML tells nothing", where=str(path), expected="datetime: ..., licence: ...")
-    return told

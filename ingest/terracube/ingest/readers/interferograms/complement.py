@@ -10,17 +10,17 @@ import math
 from pathlib import Path
 from typing import Any, Literal, Self
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from terracube.core.errors import MetadataError
 from terracube.core.files import safe_name
 from terracube.ingest.readers.interferograms.pair import Pair
 from terracube.ingest.readers.interferograms.places import there
-from terracube.ingest.text import read_json, read_text
+from terracube.ingest.text import read_mapping
 
 _NAMES = ("terracube.yaml", "terracube.yml", "terracube.json")
-_MAX_BYTES = 4 << 20
+MAX_BYTES = 4 << 20
+"""Of a file that a user writes; stacks list up to some thousand pairs."""
 _SAME = 1e-4
 
 Sign = Literal["range_increase", "range_decrease"]
@@ -125,7 +125,7 @@ def facts_beside(folder: Path) -> Facts:
     for name in _NAMES:
         path = folder / name
         if there(path):
-            return model_of(Facts, read_mapping(path), where=str(path))
+            return model_of(Facts, read_mapping(path, limit=MAX_BYTES), where=str(path))
     return Facts()
 
 
@@ -145,34 +145,3 @@ def model_of[Model: BaseModel](model: type[Model], values: dict[str, Any], *, wh
     raise MetadataError(
         "the file says something unusable", where=where, expected=", ".join(model.model_fields), got=told
     )
-
-
-class _Plain(yaml.BaseLoader):
-    """Texts, lists and mappings alone: no types, and no aliases, of which a few lines can make millions of values."""
-
-    def compose_node(self, parent: Any, index: Any) -> Any:
-        if self.check_event(yaml.AliasEvent):
-            raise yaml.YAMLError("aliases are not read")
-        return super().compose_node(parent, index)
-
-
-def read_mapping(path: Path) -> dict[str, Any]:
-    """Read a small YAML or JSON file that holds a mapping; values of YAML are texts.
-
-    Raises
-    ------
-    AssetError, HostileInputError
-        If it cannot be read, or is too large.
-    MetadataError
-        If it is none.
-    """
-    if path.suffix.lower() == ".json":
-        return read_json(path)
-    text = read_text(path, limit=_MAX_BYTES)
-    try:
-        value = yaml.load(text, Loader=_Plain)  # noqa: S506  (a loader that makes texts only)
-    except (yaml.YAMLError, RecursionError, ValueError, TypeError) as error:
-        raise MetadataError("the file is no YAML", where=str(path), got=" ".join(str(error).split())[:160]) from error
-    if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
-        raise MetadataError("the file is no mapping", where=str(path), expected="names and values")
-    return value

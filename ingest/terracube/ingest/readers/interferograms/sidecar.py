@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from terracube.core.errors import MetadataError, TerraCubeError
 from terracube.core.files import resolve_below
 from terracube.ingest.readers.interferograms import layers
-from terracube.ingest.readers.interferograms.complement import Facts, Sign, model_of, read_mapping
+from terracube.ingest.readers.interferograms.complement import MAX_BYTES, Facts, Sign, model_of
 from terracube.ingest.readers.interferograms.layers import Layer, tiff
 from terracube.ingest.readers.interferograms.network import NAME, Network, read_network
 from terracube.ingest.readers.interferograms.pair import DAY, SECOND, Pair, geometry_item, iso, pair_item, read_date
@@ -28,7 +28,7 @@ from terracube.ingest.readers.interferograms.places import there
 from terracube.ingest.readers.interferograms.tagged import tags
 from terracube.ingest.scene import Delivered, Raster
 from terracube.ingest.sources import Source
-from terracube.ingest.text import read_json
+from terracube.ingest.text import read_json, read_mapping
 
 _ENDS = (".pairs.yaml", ".pairs.yml", ".pairs.json")
 _MAX_PAIRS = 100_000
@@ -131,7 +131,7 @@ def read_all(path: Path, source: Source) -> list[Delivered]:
     TerraCubeError
         If one of them cannot be taken: a side-car that is wrong in one place is not trusted in others.
     """
-    stack = _of_network(path) if path.name == NAME else model_of(Stack, read_mapping(path), where=str(path))
+    stack = _of_network(path) if path.name == NAME else _of_sidecar(path)
     pairs = [_pair(path, stack, entry, source) for entry in stack.pairs]
     names = [one.id for one in pairs]
     if len(set(names)) < len(names):
@@ -252,6 +252,10 @@ def _static(path: Path, files: GeometryFiles, source: Source) -> list[Raster]:
         one, other = (_layer(folder, files.los, source, band=band, most=2) for band in (1, 2))
         return [*rasters, *layers.los_of_angles(one, other, source, convention="isce")]
     return rasters
+
+
+def _of_sidecar(path: Path) -> Stack:
+    return model_of(Stack, read_mapping(path, limit=MAX_BYTES), where=str(path))
 
 
 def _of_network(path: Path) -> Stack:

@@ -14,9 +14,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from affine import Affine
@@ -32,6 +31,8 @@ Floats = NDArray[np.float64]
 
 MOST_NODES = 128
 """Along each side; a tile of 110 km with a node every 5 km has 23."""
+NO_GRIDS = ("the product has no angle grids",)
+"""Note on a product that tells mean directions at best."""
 # Kilometres: mean radius of the Earth; mean altitude of the orbit (Sentinel-2 User Handbook, issue 1.2, 2015).
 _EARTH, _ALTITUDE = 6371.0, 786.0
 
@@ -141,24 +142,6 @@ def off_nadir(incidence: float) -> float:
     return math.degrees(math.asin(_EARTH / (_EARTH + _ALTITUDE) * math.sin(math.radians(incidence))))
 
 
-def view_properties(sun: tuple[float, float] | None, view: tuple[float, float] | None) -> dict[str, float]:
-    """Give the STAC properties of mean directions (zenith, azimuth).
-
-    ``view:azimuth`` is that of the line from the ground to the satellite, as the product and the public catalogues of
-    it have it.
-    """
-    found: dict[str, float] = {}
-    if sun is not None:
-        found |= {"view:sun_elevation": round(90.0 - sun[0], 6), "view:sun_azimuth": round(sun[1], 6)}
-    if view is not None:
-        found |= {
-            "view:incidence_angle": round(view[0], 6),
-            "view:off_nadir": round(off_nadir(view[0]), 3),
-            "view:azimuth": round(view[1], 6),
-        }
-    return found
-
-
 def node_grid(crs: str, corner: tuple[float, float], step: tuple[float, float], shape: tuple[int, int]) -> Grid:
     """Give the grid whose pixels have the nodes as their middles, to 2^-20 of a step, as all grids.
 
@@ -188,38 +171,65 @@ def node_grid(crs: str, corner: tuple[float, float], step: tuple[float, float], 
         raise MetadataError(error.what, where="angle grid", expected=error.expected, got=error.got) from error
 
 
-def angle_rasters(
-    sun: Direction | None,
-    views: Mapping[str, Direction],
-    *,
-    grid: Grid,
-    bands: Mapping[str, Band],
-    files: tuple[Path, ...],
-) -> Iterator[Raster]:
-    """Make the layers of directions: float32, degrees, NaN where nothing is told.
+@dataclass(frozen=True)
+class Angles:
+    """Directions that a product tells; ``None`` or empty where it does not."""
 
-    Parameters
-    ----------
-    sun : Direction or None
-    views : mapping
-        By the agency's name of the band.
-    grid : Grid
-        Of the nodes, see :func:`node_grid`.
-    bands : mapping
-        The bands by the agency's name.
-    files : tuple of Path
-        What tells the directions.
-    """
-    if sun is not None:
-        yield _raster("sun_zenith", "SZA", "Sun zenith", sun.zenith, grid, files)
-        yield _raster("sun_azimuth", "SAA", "Sun azimuth", sun.azimuth, grid, files)
-    for name, view in views.items():
-        role = bands[name].name
-        yield _raster(f"view_zenith_{role}", f"VZA_{name}", f"View zenith of {name}", view.zenith, grid, files)
-        yield _raster(f"view_azimuth_{role}", f"VAA_{name}", f"View azimuth of {name}", view.azimuth, grid, files)
+    sun_mean: tuple[float, float] | None = None
+    """Zenith and azimuth, degrees."""
+    view_mean: tuple[float, float] | None = None
+    """Mean over the bands that have reflectance at the ground."""
+    sun: Direction | None = None
+    views: Mapping[str, Direction] = field(default_factory=dict)
+    """By the agency's name of the band, merged over detectors."""
+    grid: Grid | None = None
+    """Whose pixels have the nodes as their middles, see :func:`node_grid`; ``None`` where there are no grids."""
+    files: tuple[Path, ...] = ()
+    """What tells the directions."""
+    notes: tuple[str, ...] = ()
 
+    def properties(self) -> dict[str, float]:
+        """Give the STAC properties of the mean directions.
 
-def _raster(key: str, file: str, title: str, values: Any, grid: Grid, files: tuple[Path, ...]) -> Raster:
-    band = Band(key, f"{title}, degrees", (key,), file, kind="other", dtype="float32", unit="degree")
-    pixels = ArrayPixels(np.ascontiguousarray(values, np.float32))
-    return Raster(key, band, pixels, grid, "float32", math.nan, files, unit="degree", roles=("data", "metadata"))
+        ``view:azimuth`` is that of the line from the ground to the satellite, as the product and the public catalogues
+        of it have it.
+        """
+        found: dict[str, float] = {}
+        if self.sun_mean is not None:
+            zenith, azimuth = self.sun_mean
+            found |= {"view:sun_elevation": round(90.0 - zenith, 6), "view:sun_azimuth": round(azimuth, 6)}
+        if self.view_mean is not None:
+            zenith, azimuth = self.view_mean
+            found |= {
+                "view:incidence_angle": round(zenith, 6),
+                "view:off_nadir": round(off_nadir(zenith), 3),
+                "view:azimuth": round(azimuth, 6),
+            }
+        return found
+
+    def rasters(self, bands: Mapping[str, Band]) -> Iterator[Raster]:
+        """Make the layers of directions: float32, degrees, NaN where nothing is told; none where there are no grids.
+
+        Parameters
+        ----------
+        bands : mapping
+            The bands by the agency's name.
+        """
+        if self.grid is None:
+            return
+        if self.sun is not None:
+            yield self._raster("sun_zenith", "SZA", "Sun zenith", self.sun.zenith, self.grid)
+            yield self._raster("sun_azimuth", "SAA", "Sun azimuth", self.sun.azimuth, self.grid)
+        for name, view in self.views.items():
+            role = bands[name].name
+            yield self._raster(f"view_zenith_{role}", f"VZA_{name}", f"View zenith of {name}", view.zenith, self.grid)
+            yield self._raster(
+                f"view_azimuth_{role}", f"VAA_{name}", f"View azimuth of {name}", view.azimuth, self.grid
+            )
+
+    def _raster(self, key: str, file: str, title: str, values: Floats, grid: Grid) -> Raster:
+        band = Band(key, f"{title}, degrees", (key,), file, kind="other", dtype="float32", unit="degree")
+        pixels = ArrayPixels(np.ascontiguousarray(values, np.float32))
+        return Raster(
+            key, band, pixels, grid, "float32", math.nan, self.files, unit="degree", roles=("data", "metadata")
+        )

@@ -26,8 +26,7 @@ from terracube.core.sensors import Band, Radiometry
 from terracube.cubes.access import Location
 from terracube.cubes.readers import Header, read_header, read_pixels
 from terracube.cubes.window import Window
-from terracube.ingest.readers.sentinel2.angles import angle_rasters, view_properties
-from terracube.ingest.readers.sentinel2.eopf_angles import StoreAngles, read_angles
+from terracube.ingest.readers.sentinel2.eopf_angles import read_angles
 from terracube.ingest.readers.sentinel2.eopf_store import Store
 from terracube.ingest.readers.sentinel2.msi import (
     NATIVE,
@@ -43,6 +42,7 @@ from terracube.ingest.readers.sentinel2.msi import (
     measured_radiometry,
     outline,
     percent,
+    product_folder,
 )
 from terracube.ingest.scene import Delivered, Document, Raster, utc
 from terracube.ingest.sources import Source
@@ -94,7 +94,7 @@ def read(path: Path, source: Source) -> Delivered:
     TerraCubeError
         Saying what is missing, contradictory or hostile, and where.
     """
-    folder = path if path.is_dir() else path.parent
+    folder = product_folder(path)
     store = Store(folder)
     root = store.attributes()
     if not isinstance(_at(root, "stac_discovery", "properties"), dict):
@@ -114,8 +114,8 @@ def read(path: Path, source: Source) -> Delivered:
         source=source,
         path=folder,
         acquired=scene.acquired,
-        rasters=(*rasters, *_angle_rasters(angles, source)),
-        properties=scene.properties() | view_properties(angles.sun_mean, angles.view_mean),
+        rasters=(*rasters, *angles.rasters(by_file(source))),
+        properties=scene.properties() | angles.properties(),
         geometry=geometry,
         documents=() if document is None else (_document(document),),
         facts={"baseline": scene.baseline, "radiometry": _numbers(rasters)},
@@ -136,11 +136,6 @@ def _document(path: Path) -> Document:
 
 def _numbers(rasters: list[Raster]) -> dict[str, list[float]]:
     return {r.key: [r.radiometry.scale, r.radiometry.offset] for r in rasters if r.radiometry}
-
-
-def _angle_rasters(angles: StoreAngles, source: Source) -> Iterator[Raster]:
-    if angles.grid is not None:
-        yield from angle_rasters(angles.sun, angles.views, grid=angles.grid, bands=by_file(source), files=angles.files)
 
 
 def _scene(root: Mapping[str, Any], folder: Path) -> tuple[Scene, list[str]]:

@@ -6,15 +6,20 @@ The coordinates of the grid are those of its nodes, the first of which is the co
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 
 from terracube.core.errors import MetadataError
 from terracube.cubes.grid import Grid
-from terracube.ingest.readers.sentinel2.angles import Direction, Floats, mean_direction, merge, node_grid
+from terracube.ingest.readers.sentinel2.angles import (
+    NO_GRIDS,
+    Angles,
+    Direction,
+    Floats,
+    mean_direction,
+    merge,
+    node_grid,
+)
 from terracube.ingest.readers.sentinel2.eopf_store import Store
 from terracube.ingest.readers.sentinel2.msi import BANDS
 
@@ -25,20 +30,7 @@ _MOST_DETECTORS = 12
 _APART = 1.5
 
 
-@dataclass(frozen=True)
-class StoreAngles:
-    """Directions that a product tells; ``None`` or empty where it does not."""
-
-    sun_mean: tuple[float, float] | None = None
-    view_mean: tuple[float, float] | None = None
-    sun: Direction | None = None
-    views: Mapping[str, Direction] = field(default_factory=dict)
-    grid: Grid | None = None
-    files: tuple[Path, ...] = ()
-    notes: tuple[str, ...] = ()
-
-
-def read_angles(store: Store, tile: Grid) -> StoreAngles:
+def read_angles(store: Store, tile: Grid) -> Angles:
     """Read mean directions and grids.
 
     Raises
@@ -53,7 +45,7 @@ def read_angles(store: Store, tile: Grid) -> StoreAngles:
     view_mean = _mean_view(found["mean_viewing_incidence_angles"], where)
     x, y, grids = found["x"], found["y"], found["sun_angles"]
     if x is None or y is None or grids is None:
-        return StoreAngles(sun_mean, view_mean, notes=("the product has no angle grids",))
+        return Angles(sun_mean, view_mean, notes=NO_GRIDS)
     sun = _sun(grids, sun_mean, where)
     views = _views(found["viewing_incidence_angles"], sun.zenith.shape, store, where)
     grid = _grid(x, y, sun.zenith.shape, tile, where)
@@ -61,7 +53,7 @@ def read_angles(store: Store, tile: Grid) -> StoreAngles:
     notes = (f"the first node of the angles lies {off:g} m off the corner of the tile",) if off > 100 else ()
     used = ("sun_angles", "viewing_incidence_angles", "x", "y")
     files = tuple(file for name in used if found[name] is not None for file in store.files(f"{_GROUP}/{name}"))
-    return StoreAngles(sun_mean, view_mean, sun, views, grid, files, notes)
+    return Angles(sun_mean, view_mean, sun, views, grid, files, notes)
 
 
 def _pair(values: Floats | None, where: str) -> tuple[float, float] | None:

@@ -111,6 +111,11 @@ def look_below(path: Path, known: Callable[[Path, Sequence[str]], bool]) -> list
     return sorted(found)
 
 
+def product_folder(path: Path) -> Path:
+    """Give the folder of a product that is named by it, or by a file in it."""
+    return path if path.is_dir() else path.parent
+
+
 def by_file(source: Source) -> dict[str, Band]:
     """Give the layers of a source by the agency's name."""
     return {band.file: band for band in source.bands.values()}

@@ -12,13 +12,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from terracube.core.errors import AssetError, MetadataError
 from terracube.core.files import resolve_below
 from terracube.core.sensors import Band, Radiometry
 from terracube.ingest.rasters import head
-from terracube.ingest.readers.sentinel2.angles import angle_rasters, view_properties
 from terracube.ingest.readers.sentinel2.msi import (
     NATIVE,
     Scene,
@@ -33,6 +33,7 @@ from terracube.ingest.readers.sentinel2.msi import (
     measured_radiometry,
     outline,
     percent,
+    product_folder,
 )
 from terracube.ingest.readers.sentinel2.safe_metadata import ProductXml, TileXml, layer_of, read_product, read_tile
 from terracube.ingest.scene import Delivered, Document, Raster
@@ -67,7 +68,7 @@ def read(path: Path, source: Source) -> Delivered:
     TerraCubeError
         Saying what is missing, contradictory or hostile, and where.
     """
-    folder = path if path.is_dir() else path.parent
+    folder = product_folder(path)
     main = _main_file(folder)
     product = read_product(read_xml(main), str(main))
     tile_file = resolve_below(folder, f"{product.granule}/{_TILE}")
@@ -78,19 +79,15 @@ def read(path: Path, source: Source) -> Delivered:
     rasters = [_raster(found, source, product, tile, scene) for found in files.items() if found[0] in by_file(source)]
     check_together(rasters, where=scene.name)
     geometry, more = _geometry(product, tile, str(main))
-    notes += [*more, *_odd(folder, product, tile), *absent(source, rasters)]
-    angles = tile.angles
-    if angles.grid is not None:
-        rasters += angle_rasters(angles.sun, angles.views, grid=angles.grid, bands=by_file(source), files=(tile_file,))
-    else:
-        notes.append("the product has no angle grids")
+    angles = replace(tile.angles, files=(tile_file,))
+    notes += [*more, *_odd(folder, product, tile), *absent(source, rasters), *angles.notes]
     return Delivered(
         id=scene.name,
         source=source,
         path=folder,
         acquired=scene.acquired,
-        rasters=tuple(rasters),
-        properties=scene.properties() | view_properties(angles.sun_mean, angles.view_mean),
+        rasters=(*rasters, *angles.rasters(by_file(source))),
+        properties=scene.properties() | angles.properties(),
         geometry=geometry,
         documents=tuple(_documents(folder, main, tile_file, tile)),
         facts={

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 from xml.etree.ElementTree import Element  # only the type; the files are parsed by defusedxml
 
@@ -11,7 +9,15 @@ import numpy as np
 
 from terracube.core.errors import MetadataError
 from terracube.cubes.grid import Grid
-from terracube.ingest.readers.sentinel2.angles import MOST_NODES, Direction, mean_direction, merge, node_grid
+from terracube.ingest.readers.sentinel2.angles import (
+    MOST_NODES,
+    NO_GRIDS,
+    Angles,
+    Direction,
+    mean_direction,
+    merge,
+    node_grid,
+)
 from terracube.ingest.readers.sentinel2.msi import BANDS
 from terracube.ingest.readers.sentinel2.safe_xml import band_of, number_of
 
@@ -21,22 +27,7 @@ _MOST_GRIDS = 1000
 _NO_SURFACE = "B10"
 
 
-@dataclass(frozen=True)
-class TileAngles:
-    """Directions that the XML of a tile tells; ``None`` or empty where it does not."""
-
-    sun_mean: tuple[float, float] | None = None
-    """Zenith and azimuth, degrees."""
-    view_mean: tuple[float, float] | None = None
-    """Mean over the bands that have reflectance at the ground."""
-    sun: Direction | None = None
-    views: Mapping[str, Direction] = field(default_factory=dict)
-    """By band, merged over detectors."""
-    grid: Grid | None = None
-    """Whose pixels have the nodes as their middles."""
-
-
-def read_angles(angles: Element | None, tile: Grid, where: str) -> TileAngles:
+def read_angles(angles: Element | None, tile: Grid, where: str) -> Angles:
     """Read mean angles and grids of angles; products of 2017 have none.
 
     Parameters
@@ -53,7 +44,7 @@ def read_angles(angles: Element | None, tile: Grid, where: str) -> TileAngles:
         If a grid is malformed, two differ in shape, or they do not reach over the tile.
     """
     if angles is None:
-        return TileAngles()
+        return Angles(notes=NO_GRIDS)
     sun_node = angles.find("Sun_Angles_Grid")
     sun = None if sun_node is None else _direction(sun_node, f"{where}, Sun_Angles_Grid")
     parts, steps = _views(angles, where)
@@ -65,12 +56,13 @@ def read_angles(angles: Element | None, tile: Grid, where: str) -> TileAngles:
     if shapes:
         nodes = node_grid(tile.crs, (tile.bounds.left, tile.bounds.top), steps.pop(), shapes.pop())
         _check_cover(nodes, tile, where)
-    return TileAngles(
+    return Angles(
         sun_mean=_mean(angles.find("Mean_Sun_Angle"), where),
         view_mean=_view_mean(angles, where),
         sun=sun,
         views={name: merge(parts[name]) for name in BANDS if name in parts},
         grid=nodes,
+        notes=NO_GRIDS if nodes is None else (),
     )
 
 

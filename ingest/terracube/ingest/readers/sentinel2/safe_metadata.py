@@ -19,8 +19,9 @@ from affine import Affine
 from terracube.core.errors import InputError, MetadataError
 from terracube.cubes.crs import to_crs_text
 from terracube.cubes.grid import Grid
+from terracube.ingest.readers.sentinel2.angles import Angles
 from terracube.ingest.readers.sentinel2.msi import BANDS
-from terracube.ingest.readers.sentinel2.safe_angles import TileAngles, read_angles
+from terracube.ingest.readers.sentinel2.safe_angles import read_angles
 from terracube.ingest.readers.sentinel2.safe_xml import band_of, first, maybe, number_of, text_of
 from terracube.ingest.scene import utc
 from terracube.ingest.text import xml_text
@@ -78,7 +79,7 @@ class TileXml:
     preview: str
     cloud: float | None
     snow: float | None
-    angles: TileAngles
+    angles: Angles
 
 
 def read_product(root: Element, where: str) -> ProductXml:
