@@ -15,6 +15,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PYTEST := $(BIN)/python -m pytest
+# Tests of one file stay in one process, which compiles kernels for all of them.
+PARALLEL := --numprocesses=auto --maxprocesses=4 --dist=loadfile
 # Tests that run compiled kernels; `make test-bounds` repeats them with every array index checked.
 KERNEL_TESTS := $(wildcard tests/cubes tests/processing)
 # How long `make fuzz` tries each parser; slow ones get twice that.
@@ -38,11 +40,11 @@ demo: $(STAMP) ## Build a product under demo/, from simulated scenes or those in
 
 test: lint ## Run everything CI runs: style, types, layers, tests, doctests, notebooks
 	@echo "== Tests, doctests and notebooks (without the slow ones: make test-all)"
-	@$(PYTEST) -m "not slow"
+	@$(PYTEST) -m "not slow" --hypothesis-profile=same $(PARALLEL)
 
 test-all: lint ## The same with the slow tests, then the kernels once more with every array index checked
 	@echo "== All tests, doctests and notebooks"
-	@$(PYTEST)
+	@$(PYTEST) $(PARALLEL)
 	@$(MAKE) test-bounds
 
 test-bounds: $(STAMP) ## Run the tests of compiled kernels with every array index checked

@@ -185,7 +185,7 @@ class TestOriginIsKept:
         {"nodata": {"red": "x"}}, {"nodata": {"rde": 0}}, {"nodata": True}, {"bands": 5}, {"bands": "red"},
         {"resolution": (1, 2, 3), "crs": 32633}, {"signer": "a-word"}, {"interval": "end"}, {"chunks": "small"},
     ],
-    ids=str,
+    ids=lambda options: str({name: "function" if callable(told) else told for name, told in options.items()}),
 )  # fmt: skip
 def test_options_of_another_kind(make_scene, options):
     """Every option says what it takes, in our own words."""
