@@ -73,7 +73,7 @@ def test_one_task_per_block(items: list[pystac.Item], grid: cubes.Grid) -> None:
     blocks = 9
     keys = [key for key in optimised.__dask_graph__() if isinstance(key, tuple)]
     assert len(keys) <= 2 * blocks, "one fused task and one name for it per block"
-    assert len(optimised.__dask_graph__()) - len(keys) <= 1, "the plan, once"
+    assert len(optimised.__dask_graph__()) - len(keys) <= 2, "the plan and what all blocks share, once each"
     assert len(pickle.dumps(plan)) < 20_000
 
 

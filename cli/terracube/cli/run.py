@@ -18,6 +18,7 @@ from terracube.cubes.engine import to_scheduler
 from terracube.production import RunOptions, RunRequest, RunResult, read_request, to_request
 from terracube.production import reproduce as reproduce_item
 from terracube.production import run as run_request
+from terracube.production.models import to_model
 from terracube.stac import Catalog
 
 _CODES = {"done": DONE, "planned": DONE, "partly": PARTLY, "nothing to do": NOTHING}
@@ -37,6 +38,7 @@ _CODES = {"done": DONE, "planned": DONE, "partly": PARTLY, "nothing to do": NOTH
 @click.option("--resolution", type=float, help="Pixel size in units of the CRS [default: that of the scenes].")
 @click.option("--align", help="Scene whose pixel edges are taken [default: the first by time and id].")
 @click.option("--bands", help="Bands by role, like blue,green,red,nir.")
+@click.option("--model", help="Trained model, for chains that need one: an item id, its sha256, or a file.")
 @click.option("--mask-classes", help="Classes of the mask layer that are left out, like 0,1,3,8,9,10.")
 @click.option("--param", "given", multiple=True, help="Another parameter of the chain, as NAME=JSON.")
 @compute_options
@@ -48,6 +50,7 @@ def run(chain: str | None, catalog_path: Path, as_json: bool, dry_run: bool, **g
     \b
     terracube run composite --catalog CATALOG --collection sentinel-2-l2a --datetime 2023-08 \\
         --bbox 15.0,45.9,16.5,47.0 --crs EPSG:3035 --resolution 120
+    terracube run landcover --catalog CATALOG --model MODEL --datetime 2018 --bbox 15.0,45.9,16.5,47.0
     terracube run --catalog CATALOG --request FILE.json
 
     Without --crs and --resolution the product lies on the scenes' own pixels. The product is made once for each set
@@ -56,22 +59,28 @@ def run(chain: str | None, catalog_path: Path, as_json: bool, dry_run: bool, **g
     """
     with told_errors(as_json=as_json):
         catalog = Catalog.open(catalog_path)
-        request = _request(chain, given)
+        request = _request(chain, given, catalog)
         with bar("run") as progress:
             result = run_request(catalog, request, _options(given, dry_run=dry_run), progress=progress)
         click.echo(json.dumps(result.as_dict(), indent=2) if as_json else told(result), nl=as_json)
         sys.exit(_CODES[result.status])
 
 
-def _request(chain: str | None, given: dict[str, Any]) -> RunRequest:
+def _request(chain: str | None, given: dict[str, Any], catalog: Catalog) -> RunRequest:
     """Make the request of what was given, either as a file or as options."""
-    names = ("collection", "bbox", "period", "crs", "resolution", "align", "bands", "mask_classes")
+    names = ("collection", "bbox", "period", "crs", "resolution", "align", "bands", "mask_classes", "model")
     if given["request_path"] is not None:
         if chain or given["filters"] or given["given"] or any(given[name] is not None for name in names):
             raise InputError(
                 "a request file holds the whole request", where="--request", todo="leave out the other options"
             )
         return read_request(given["request_path"])
+    parameters = _parameters(given)
+    if given["model"] is not None:
+        model = to_model(catalog, given["model"])
+        parameters["model"] = model.properties["terracube:model_digest"]
+        trained_on = model.properties["terracube:model_card"].get("collection")
+        given = given | {"collection": given["collection"] or trained_on}
     missing = [
         name
         for name, value in (("CHAIN", chain), ("--collection", given["collection"]), ("--datetime", given["period"]))
@@ -80,7 +89,7 @@ def _request(chain: str | None, given: dict[str, Any]) -> RunRequest:
     if missing:
         raise InputError("the request is incomplete", expected=", ".join(missing), todo="see `terracube run --help`")
     values = {key: given[key] for key in ("collection", "bbox", "crs", "resolution", "align", "filters")}
-    return to_request({**values, "chain": chain, "datetime": given["period"], "parameters": _parameters(given)})
+    return to_request({**values, "chain": chain, "datetime": given["period"], "parameters": parameters})
 
 
 def _parameters(given: dict[str, Any]) -> dict[str, Any]:

@@ -339,12 +339,13 @@ def load_array(plan: CubePlan, block: int = DEFAULT_BLOCK) -> xr.DataArray:
 
 def map_plan(
     plan: CubePlan,
-    read: Callable[[CubePlan, Grid], NDArray[np.float32]],
+    read: Callable[..., NDArray[np.float32]],
     *,
     block: int,
     layers: Sequence[str],
     name: str,
     leading: tuple[int, ...] = (),
+    handed: tuple[Any, ...] = (),
 ) -> xr.DataArray:
     """Call a function on every block of a plan's grid, lazily, one task per block.
 
@@ -352,7 +353,8 @@ def map_plan(
     ----------
     plan : CubePlan
     read : callable
-        From the plan and the block's grid to float32 values (layer, y, x), or (time, layer, y, x).
+        From the plan, the block's grid and what is handed over, to float32 values (layer, y, x), or (time, layer, y,
+        x).
     block : int
         Pixels along each side of a block.
     layers : sequence of str
@@ -361,6 +363,8 @@ def map_plan(
         What the tasks are called; with the plan's digest it must say all that decides the values.
     leading : () or (times,)
         Length of the time axis, if there is one.
+    handed : tuple
+        More that ``read`` is called with, perhaps lazy; the name must say what it is.
     """
     block_side(block)
     sizes = (*leading, len(layers))
@@ -369,6 +373,7 @@ def map_plan(
         plan_node(plan),
         read,
         block,
+        *handed,
         chunks=(*((size,) for size in sizes), *plan.grid.chunks(block)),
         dtype="float32",
         meta=np.empty((0,) * (len(sizes) + 2), "float32"),
@@ -379,11 +384,11 @@ def map_plan(
 
 
 def _map_chunk(
-    plan: CubePlan, read: Callable[[CubePlan, Grid], NDArray[np.float32]], block: int, block_id: tuple[int, ...]
+    plan: CubePlan, read: Callable[..., NDArray[np.float32]], block: int, *handed: Any, block_id: tuple[int, ...]
 ) -> NDArray[np.float32]:
     start = YX(block_id[-2] * block, block_id[-1] * block)
     shape = YX(min(block, plan.grid.shape.y - start.y), min(block, plan.grid.shape.x - start.x))
-    return read(plan, plan.grid.window(start, shape))
+    return read(plan, plan.grid.window(start, shape), *handed)
 
 
 def as_dataset(cube: xr.DataArray) -> xr.Dataset:

@@ -18,7 +18,7 @@ from PIL import Image
 from terracube.core.files import atomic_path
 from terracube.cubes.look import TRUE_COLOUR, Choice, look
 from terracube.cubes.plot import class_colours, classes_of, colours, limits_of
-from terracube.cubes.storage.layers import RowReader
+from terracube.cubes.storage.layers import Layer, RowReader
 
 _MAX_SIDE = 900
 _STRETCH = (2.0, 98.0)
@@ -111,6 +111,11 @@ def map_png(values: NDArray[np.float32], *, colours: str = "viridis", low: float
     pixels: NDArray[np.uint8] = colormaps[colours](np.nan_to_num(scaled), bytes=True)
     pixels[..., 3] = np.where(np.isfinite(values), 255, 0)
     return _png(pixels)
+
+
+def classes_png(values: NDArray[np.float32], layer: Layer) -> bytes:
+    """Give a PNG of a layer of classes in their colours; whatever is none of them is transparent."""
+    return _png(class_colours(values, np.isfinite(values), classes_of(layer.flags) or {}))
 
 
 def _png(pixels: NDArray[np.uint8]) -> bytes:

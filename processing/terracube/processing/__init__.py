@@ -1,6 +1,16 @@
 """Science: chains from cubes to product layers. Never looks at a catalogue."""
 
-from terracube.processing.chain import Chain, ChainParameters, Estimate, Map, chain_names, get_chain, register
+from terracube.processing.chain import (
+    Chain,
+    ChainParameters,
+    Context,
+    Estimate,
+    Finish,
+    Map,
+    chain_names,
+    get_chain,
+    register,
+)
 from terracube.processing.composite import COMPOSITE, CompositeParameters, composite
 from terracube.processing.warm import warmup
 
@@ -9,7 +19,9 @@ __all__ = [
     "Chain",
     "ChainParameters",
     "CompositeParameters",
+    "Context",
     "Estimate",
+    "Finish",
     "Map",
     "chain_names",
     "composite",

@@ -1,31 +1,35 @@
 """Chains: a named, versioned way from a cube to product layers, the same from a notebook, a schedule or a request.
 
 A chain says what it reads, what it gives, and its stages. A *map* stage turns a block of the cube into a block of
-layers and never looks beyond it. Parameters are a frozen, typed model that is JSON and nothing else; the digest of
-name, version and parameters stands for the chain in every product's key.
+layers and never looks beyond it; a *finish* stage, where there is one, sees what the first gave with a margin of its
+neighbours. Parameters are a frozen, typed model that is JSON and nothing else; the digest of name, version and
+parameters stands for the chain in every product's key. What is too large for JSON, like a trained model, is handed
+over beside the parameters, which hold its digest.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from functools import partial
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from importlib import import_module
 from typing import Any, Literal
 
 import dask.array as da
 import numpy as np
 import pystac
 import xarray as xr
+from dask.delayed import Delayed, delayed
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from terracube.core.digest import sha256_of
 from terracube.core.errors import InputError
 from terracube.core.validation import validated
-from terracube.cubes import CubePlan, CubeSpec, Grid, as_array, plan_cube, read_scenes
+from terracube.cubes import YX, CubePlan, CubeSpec, Grid, as_array, plan_cube, read_scenes
 from terracube.cubes.blocks import BlockReader
 from terracube.cubes.load import DEFAULT_BLOCK, map_plan
-from terracube.cubes.storage import Layer
+from terracube.cubes.storage import Layer, LayerClass
 from terracube.cubes.storage.layers import strips
 
 _BYTES = 4
@@ -48,14 +52,41 @@ class ChainParameters(BaseModel):
 
 
 @dataclass(frozen=True)
+class Context:
+    """What a stage knows beside the pixels; the same for all blocks."""
+
+    parameters: ChainParameters
+    dates: NDArray[np.datetime64] | None = None
+    """Day of each step of time, datetime64[D]; ``None`` where the cube has no times."""
+    resource: Any = None
+    """What the parameters name by its digest, or where to find it."""
+
+
+Block = Callable[[NDArray[np.float32], Context], NDArray[np.float32]]
+
+
+@dataclass(frozen=True)
 class Map:
     """A stage that turns each block into another, alone."""
 
     name: str
-    block: Callable[[NDArray[np.float32], ChainParameters], NDArray[np.float32]]
+    block: Block
     """From (time, band, y, x) to (layer, y, x)."""
     copies: float = 2.0
     """Arrays of the size of its input that it holds at once, for the memory estimate."""
+
+
+@dataclass(frozen=True)
+class Finish:
+    """A stage that turns what the first gave of a block into layers, and may see a margin of the blocks around it."""
+
+    name: str
+    block: Block
+    """From (value, y, x) to (layer, y, x); beyond the edge of the grid there is nothing, not even missing values."""
+    values: Callable[[ChainParameters], int]
+    """How many values per pixel the first stage gives."""
+    halo: Callable[[ChainParameters], int]
+    """Pixels of margin."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +118,13 @@ class Chain:
     layers: Callable[[ChainParameters], tuple[Layer, ...]]
     """What comes out; the first layer has a value wherever the product has one."""
     stage: Map
+    finish: Finish | None = None
+    resource: Callable[[ChainParameters], str] | None = None
+    """The digest of what must be handed over beside the parameters; ``None`` where they are all."""
+    settle: Callable[[ChainParameters, Any], ChainParameters] | None = None
+    """Fill in what the resource decides (its bands and classes), and refuse what contradicts it."""
+    legend: Callable[[Any], Mapping[str, tuple[LayerClass, ...]]] | None = None
+    """What the numbers of layers of classes mean, by layer, as the resource has it."""
 
     def to_parameters(self, values: ChainParameters | dict[str, Any] | None = None) -> ChainParameters:
         """Accept parameters as a model or plain JSON values.
@@ -99,6 +137,24 @@ class Chain:
         if isinstance(values, ChainParameters):
             return values
         return validated(self.parameters, values or {}, what=f"wrong parameters for the chain {self.name!r}")
+
+    def settled(self, values: ChainParameters | dict[str, Any] | None = None, resource: Any = None) -> ChainParameters:
+        """Accept parameters, filled in from what is handed over beside them.
+
+        Raises
+        ------
+        InputError
+            If a field is wrong, or the chain needs a resource and has none.
+        """
+        parameters = self.to_parameters(values)
+        if self.resource is not None and resource is None:
+            raise InputError("the chain needs what its parameters name", where=self.name, expected="a model")
+        return self.settle(parameters, resource) if self.settle is not None else parameters
+
+    def product(self, parameters: ChainParameters, resource: Any = None) -> tuple[Layer, ...]:
+        """Give the layers as they are stored, with the meaning of classes."""
+        known = {} if self.legend is None else self.legend(resource)
+        return tuple(replace(layer, classes=known.get(layer.name, ())) for layer in self.layers(parameters))
 
     def schema(self) -> dict[str, Any]:
         """Give the JSON schema of the parameters."""
@@ -115,7 +171,8 @@ class Chain:
         side_y, side_x = min(block, plan.grid.shape.y), min(block, plan.grid.shape.x)
         cube = len(plan.groups) * len(plan.spec.bands) * _BYTES
         strip = min(side_y * side_x, max(_STRIP_PIXELS, side_x)) * self.stage.copies * cube
-        whole = side_y * side_x * (_source_bytes(plan) + 2 * layers * _BYTES)
+        between = 0 if self.finish is None else self.finish.values(parameters)
+        whole = side_y * side_x * (_source_bytes(plan) + 2 * (layers + between) * _BYTES)
         rows, cols = (len(pieces) for pieces in plan.grid.chunks(block))
         pixels = plan.grid.shape.y * plan.grid.shape.x
         return Estimate(
@@ -134,21 +191,40 @@ class Chain:
         spec = CubeSpec(parameters.bands, parameters.mask, parameters.groupby)
         return plan_cube(scenes, spec, grid)
 
-    def run(self, plan: CubePlan, parameters: ChainParameters, *, block: int = DEFAULT_BLOCK) -> xr.DataArray:
+    def run(
+        self, plan: CubePlan, parameters: ChainParameters, *, block: int = DEFAULT_BLOCK, resource: Any = None
+    ) -> xr.DataArray:
         """Give the lazy product of a plan: (layer, y, x), one task per block.
 
         A task reads and reduces its block in strips, so that it never holds the whole block of observations.
         """
         names = [layer.name for layer in self.layers(parameters)]
-        read = partial(self._strips, parameters=parameters)
-        return map_plan(plan, read, block=block, layers=names, name=self._task(parameters)).rename(self.name)
+        dates = np.array(plan.dates, "datetime64[D]")
+        handed = self._node(Context(parameters, dates, resource))
+        return map_plan(
+            plan, self._block, block=block, layers=names, name=self._task(parameters), handed=(handed,)
+        ).rename(self.name)
 
-    def _strips(self, plan: CubePlan, target: Grid, *, parameters: ChainParameters) -> NDArray[np.float32]:
-        out = np.empty((len(self.layers(parameters)), *target.shape), "float32")
+    def _block(self, plan: CubePlan, target: Grid, context: Context) -> NDArray[np.float32]:
+        if self.finish is None:
+            return self._strips(plan, target, context, len(self.layers(context.parameters)))
+        halo = self.finish.halo(context.parameters)
+        wide, inner = _widened(target, plan.grid, halo)
+        between = self._strips(plan, wide, context, self.finish.values(context.parameters))
+        return np.ascontiguousarray(self.finish.block(between, context)[:, *inner])
+
+    def _strips(self, plan: CubePlan, target: Grid, context: Context, values: int) -> NDArray[np.float32]:
+        out = np.empty((values, *target.shape), "float32")
         reader = BlockReader(plan, target)
         for start, stop in strips(target.shape.y, max(1, _STRIP_PIXELS // target.shape.x)):
-            out[:, start:stop] = self.stage.block(reader.rows(start, stop), parameters)
+            out[:, start:stop] = self.stage.block(reader.rows(start, stop), context)
         return out
+
+    def _node(self, context: Context) -> Delayed:
+        """Make what all blocks share a graph node: it travels to each worker once, not with each block."""
+        dates = "" if context.dates is None else sha256_of([str(day) for day in context.dates])[:12]
+        node: Delayed = delayed(context, name=f"context-{self._task(context.parameters)}-{dates}", traverse=False)
+        return node
 
     def _task(self, parameters: ChainParameters) -> str:
         return f"{self.name}-{self.digest(parameters)[:12]}"
@@ -160,6 +236,7 @@ class Chain:
         grid: Grid | None = None,
         parameters: ChainParameters | dict[str, Any] | None = None,
         block: int = DEFAULT_BLOCK,
+        resource: Any = None,
     ) -> xr.Dataset:
         """Run the chain on items or on a cube that is already loaded; lazy in, lazy out.
 
@@ -173,6 +250,8 @@ class Chain:
             For a cube, ``bands`` defaults to its bands.
         block : int
             Pixels along each side of a block; the values do not depend on it.
+        resource
+            What the parameters name by its digest, for chains that need it: a trained model.
 
         Returns
         -------
@@ -182,40 +261,84 @@ class Chain:
         if isinstance(source, xr.Dataset | xr.DataArray):
             cube = as_array(source)
             given = parameters.model_dump() if isinstance(parameters, ChainParameters) else dict(parameters or {})
-            known = self.to_parameters({"bands": [str(name) for name in cube.band.values]} | given)
-            return self.to_dataset(self._apply(cube.sel(band=list(known.bands)), known), known)
+            if resource is None:
+                given = {"bands": [str(name) for name in cube.band.values]} | given
+            known = self.settled(given, resource)
+            return self.to_dataset(self._apply(_banded(cube, known.bands), known, resource), known, resource)
         if grid is None:
             raise InputError("a chain on items needs a grid", where="grid", todo="give grid=Grid.from_bbox(...)")
-        known = self.to_parameters(parameters)
-        return self.to_dataset(self.run(self.plan(source, grid, known), known, block=block), known)
+        known = self.settled(parameters, resource)
+        plan = self.plan(source, grid, known)
+        return self.to_dataset(self.run(plan, known, block=block, resource=resource), known, resource)
 
-    def _apply(self, cube: xr.DataArray, parameters: ChainParameters) -> xr.DataArray:
+    def _apply(self, cube: xr.DataArray, parameters: ChainParameters, resource: Any) -> xr.DataArray:
         layers = self.layers(parameters)
         values = cube.data
+        dates = cube["time"].values.astype("datetime64[D]") if "time" in cube.coords else None
+        context = Context(parameters, dates, resource)
         if isinstance(values, da.Array):
-            result = da.map_blocks(
-                self.stage.block,
-                values,
-                parameters,
-                drop_axis=0,
-                chunks=((len(layers),), *values.chunks[2:]),
-                dtype="float32",
-                meta=np.empty((0, 0, 0), "float32"),
-                name=f"{self._task(parameters)}-{values.name}",
-            )
+            result: Any = self._lazily(values, context, len(layers))
         else:
-            result = self.stage.block(np.ascontiguousarray(values, "float32"), parameters)
+            found = self.stage.block(np.ascontiguousarray(values, "float32"), context)
+            result = found if self.finish is None else self.finish.block(found, context)
         kept = {name: cube.coords[name] for name in ("y", "x", "spatial_ref") if name in cube.coords}
         names = [layer.name for layer in layers]
         return xr.DataArray(result, dims=("layer", "y", "x"), coords={"layer": names, **kept}, name=self.name)
 
-    def to_dataset(self, product: xr.DataArray, parameters: ChainParameters) -> xr.Dataset:
+    def _lazily(self, values: da.Array, context: Context, layers: int) -> da.Array:
+        """Apply the stages to the chunks of a lazy cube (time, band, y, x)."""
+        parameters, name, shared = context.parameters, self._task(context.parameters), self._node(context)
+        between = layers if self.finish is None else self.finish.values(parameters)
+        options: dict[str, Any] = {"dtype": "float32", "meta": np.empty((0, 0, 0), "float32")}
+        found: da.Array = da.map_blocks(
+            self.stage.block, values, shared, drop_axis=0, chunks=((between,), *values.chunks[2:]),
+            name=f"{name}-{values.name}", **options,
+        )  # fmt: skip
+        if self.finish is None:
+            return found
+        halo = self.finish.halo(parameters)
+        wide = da.overlap.overlap(found, depth={1: halo, 2: halo}, boundary="none") if halo else found
+        done: da.Array = da.map_blocks(
+            self.finish.block, wide, shared, chunks=((layers,), *wide.chunks[1:]),
+            name=f"{name}-finish-{values.name}", **options,
+        )  # fmt: skip
+        if not halo:
+            return done
+        trimmed: da.Array = da.overlap.trim_internal(done, {0: 0, 1: halo, 2: halo}, boundary="none")
+        return trimmed
+
+    def to_dataset(self, product: xr.DataArray, parameters: ChainParameters, resource: Any = None) -> xr.Dataset:
         """Split a product into one variable per layer, each in its own type, with title and unit."""
         variables = {}
-        for layer in self.layers(parameters):
-            values = product.sel(layer=layer.name, drop=True).astype(layer.dtype)
-            variables[layer.name] = values.assign_attrs(long_name=layer.title, units=layer.unit)
+        for layer in self.product(parameters, resource):
+            values = product.sel(layer=layer.name, drop=True)
+            told: dict[str, Any] = {"long_name": layer.title, "units": layer.unit, **layer.flags}
+            if layer.missing is not None and not math.isnan(layer.missing):
+                told["nodata"] = layer.missing
+                values = values.fillna(layer.missing)
+            variables[layer.name] = values.astype(layer.dtype).assign_attrs(told)
         return xr.Dataset(variables, attrs={"title": self.title})
+
+
+def _banded(cube: xr.DataArray, bands: tuple[str, ...]) -> xr.DataArray:
+    """Take bands by name, in order; one that is not there is refused by name, never replaced by another."""
+    there = [str(name) for name in cube.band.values]
+    missing = [name for name in bands if name not in there]
+    if missing:
+        raise InputError(
+            "the cube lacks bands", where=", ".join(missing), expected=", ".join(bands), got=", ".join(there)
+        )
+    return cube.sel(band=list(bands))
+
+
+def _widened(target: Grid, whole: Grid, halo: int) -> tuple[Grid, tuple[slice, slice]]:
+    """Widen a block by a margin as far as the grid goes; tell where the block lies in it."""
+    top, left = (min(halo, target.offset[axis] - whole.offset[axis]) for axis in (0, 1))
+    ends = [whole.offset[axis] + whole.shape[axis] - target.offset[axis] - target.shape[axis] for axis in (0, 1)]
+    bottom, right = (min(halo, end) for end in ends)
+    shape = target.shape
+    wide = target.window(YX(-top, -left), YX(shape.y + top + bottom, shape.x + left + right))
+    return wide, (slice(top, top + shape.y), slice(left, left + shape.x))
 
 
 def _source_bytes(plan: CubePlan) -> float:
@@ -241,6 +364,11 @@ def _source_pixels(source: Grid, target: Grid) -> float:
 
 
 _REGISTRY: dict[str, Chain] = {}
+# Chains of our own, registered by the modules that hold them, which are imported when one is asked for.
+_OURS = {
+    "composite": "terracube.processing.composite",
+    "landcover": "terracube.processing.landcover.classification",
+}
 
 
 def register(chain: Chain) -> Chain:
@@ -265,11 +393,13 @@ def get_chain(name: str) -> Chain:
     InputError
         If there is none; the message lists those there are.
     """
+    if name not in _REGISTRY and name in _OURS:
+        import_module(_OURS[name])
     if name not in _REGISTRY:
-        raise InputError("unknown chain", expected=", ".join(sorted(_REGISTRY)), got=repr(name))
+        raise InputError("unknown chain", expected=", ".join(chain_names()), got=repr(name))
     return _REGISTRY[name]
 
 
 def chain_names() -> tuple[str, ...]:
     """List the registered chains."""
-    return tuple(sorted(_REGISTRY))
+    return tuple(sorted({*_REGISTRY, *_OURS}))

@@ -18,7 +18,7 @@ from pydantic import Field
 from terracube.core.errors import InputError
 from terracube.cubes.reduce import geomedian as geomedian_kernel
 from terracube.cubes.storage import Layer
-from terracube.processing.chain import Chain, ChainParameters, Map, register
+from terracube.processing.chain import Chain, ChainParameters, Context, Map, register
 
 _UNCERTAINTY = {
     "emad": "Euclidean median absolute deviation",
@@ -47,8 +47,9 @@ def _layers(parameters: ChainParameters) -> tuple[Layer, ...]:
     return (*bands, count, *spreads)
 
 
-def _block(cube: NDArray[np.float32], parameters: ChainParameters) -> NDArray[np.float32]:
+def _block(cube: NDArray[np.float32], context: Context) -> NDArray[np.float32]:
     """Turn a block of observations into the layers of the composite."""
+    parameters = context.parameters
     if not isinstance(parameters, CompositeParameters):
         raise InputError("the composite needs its own parameters", got=type(parameters).__name__)
     found = geomedian_kernel(cube, eps=parameters.eps)

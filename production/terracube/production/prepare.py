@@ -6,8 +6,10 @@ import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pystac
+import xarray as xr
 
 from terracube.core.digest import sha256_of
 from terracube.core.errors import BudgetError, EmptyResultError, InputError, LeftOut, TerraCubeError
@@ -15,7 +17,9 @@ from terracube.core.sensors import sensor_of
 from terracube.cubes import CubePlan, Grid, Scene, SceneSet, plan_cube, read_scenes
 from terracube.cubes.plan import CubeSpec, mask_classes
 from terracube.cubes.sources import Given
+from terracube.cubes.storage import Layer
 from terracube.processing import Chain, ChainParameters, Estimate, get_chain
+from terracube.production.models import StoredModel, find_model
 from terracube.production.request import RunRequest
 from terracube.stac import Catalog, input_checksum, product_key, to_query
 
@@ -36,6 +40,8 @@ class Job:
     chain: Chain
     parameters: ChainParameters
     """With the mask settled to classes."""
+    layers: tuple[Layer, ...]
+    """What comes out."""
     plan: CubePlan
     items: tuple[pystac.Item, ...]
     """The scenes used, in canonical order."""
@@ -44,6 +50,17 @@ class Job:
     left_out: tuple[LeftOut, ...]
     key: str
     """sha256 of chain digest, grid and inputs."""
+    model: StoredModel | None = None
+    """What the parameters name by its digest."""
+
+    @property
+    def resource(self) -> Any:
+        """What is handed to the blocks beside the parameters."""
+        return None if self.model is None else self.model.file
+
+    def run(self, block: int) -> xr.DataArray:
+        """Give the lazy product (layer, y, x)."""
+        return self.chain.run(self.plan, self.parameters, block=block, resource=self.resource)
 
 
 def find_items(catalog: Catalog, request: RunRequest) -> list[pystac.Item]:
@@ -106,33 +123,37 @@ def prepare(
         If the request is wrong.
     """
     chain = get_chain(request.chain)
-    parameters = chain.to_parameters(request.parameters)
+    asked = chain.to_parameters(request.parameters)
+    model = None if chain.resource is None else find_model(catalog, chain.resource(asked), request.collection)
+    parameters = chain.settled(asked, None if model is None else model.file)
     _check_bands(request.collection, parameters.bands)
     gone = {left.id for left in without}
     known = {item.id: item for item in items if item.id not in gone}
     # A product is made of files whose checksums are in the catalogue, and of nothing else.
     scenes = read_scenes(known.values(), parameters.bands, on_error="skip", given=Given(local=True))
-    good, broken = _verified(catalog, scenes, known)
+    good, broken = verified(catalog, scenes, known)
     left_out = tuple(sorted({*without, *scenes.left_out, *broken}, key=lambda left: left.id))
     if not good:
         told = "; ".join(f"{left.id}: {left.reason}" for left in left_out)
         raise EmptyResultError("no scene is usable", where=request.collection, got=told)
     settled = parameters.model_copy(update={"mask": mask_classes(SceneSet(good), parameters.mask)})
-    target = grid or _grid(request, good)
+    target = grid or settle_grid(request, good)
     used = tuple(scene for scene in good if _meets(scene, target))
     if not used:
         raise EmptyResultError("no scene reaches the grid", expected=str(target.bounds), got=f"{len(good)} scenes")
     spec = CubeSpec(settled.bands, settled.mask if isinstance(settled.mask, tuple) else None, settled.groupby)
-    inputs = tuple((scene.id, _checksum(scene, known[scene.id])) for scene in used)
+    inputs = tuple((scene.id, scene_checksum(scene, known[scene.id])) for scene in used)
     return Job(
         request=request,
         chain=chain,
         parameters=settled,
+        layers=chain.product(settled, None if model is None else model.file),
         plan=plan_cube(SceneSet(used), spec, target),
         items=tuple(known[scene.id] for scene in used),
         inputs=inputs,
         left_out=left_out,
         key=product_key(chain.digest(settled), target.as_dict(), inputs),
+        model=model,
     )
 
 
@@ -144,7 +165,7 @@ def _check_bands(collection: str, bands: Sequence[str]) -> None:
             raise InputError("not a measured band", where="bands", expected=", ".join(sensor.bands), got=repr(name))
 
 
-def _checksum(scene: Scene, item: pystac.Item) -> str:
+def scene_checksum(scene: Scene, item: pystac.Item) -> str:
     """Give one fingerprint of all of a scene that decides pixels: its files, and what makes values of their numbers."""
     sources = {**scene.bands, **({"": scene.mask} if scene.mask else {})}
     return sha256_of(
@@ -157,7 +178,7 @@ def _checksum(scene: Scene, item: pystac.Item) -> str:
     )
 
 
-def _verified(
+def verified(
     catalog: Catalog, scenes: SceneSet, items: dict[str, pystac.Item]
 ) -> tuple[tuple[Scene, ...], list[LeftOut]]:
     """Keep the scenes whose files are still those that were ingested."""
@@ -183,7 +204,7 @@ def _meets(scene: Scene, target: Grid) -> bool:
     return not (apart_x or apart_y)
 
 
-def _grid(request: RunRequest, scenes: Sequence[Scene]) -> Grid:
+def settle_grid(request: RunRequest, scenes: Sequence[Scene]) -> Grid:
     """Settle the grid: given by CRS and resolution, or native, with the pixel edges of one scene."""
     anchor = _anchor(request, scenes)
     if request.crs is None and request.resolution is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -15,13 +16,13 @@ from terracube.core.digest import tree_manifest
 from terracube.core.memory import give_back
 from terracube.core.sensors import Sensor, sensor_of
 from terracube.cubes import Grid
-from terracube.cubes.preview import map_png, rgb_png, thin
+from terracube.cubes.preview import classes_png, map_png, rgb_png, thin
 from terracube.cubes.storage import Layer, Scratch, Statistics, write_cog, write_group
 from terracube.cubes.storage.layers import strips
 from terracube.cubes.warp import pipeline
 from terracube.processing import Chain
 from terracube.production.prepare import Job
-from terracube.production.report import Picture, write_report
+from terracube.production.report import ClassShare, Picture, write_report
 from terracube.stac import (
     ChainRef,
     InputRef,
@@ -63,7 +64,7 @@ def write_product(
     threads : int
         Layers written at once.
     """
-    layers = job.chain.layers(job.parameters)
+    layers = job.layers
     grid = job.plan.grid
     statistics = _write_cogs(scratch, folder, layers, grid, threads)
     give_back()
@@ -71,8 +72,11 @@ def write_product(
     (folder / "cube.sha256").write_text(tree_manifest(folder / "cube.zarr"), encoding="utf-8")
     histogram = _histogram(scratch, layers)
     pictures = _pictures(scratch, layers, len(histogram) - 1)
+    shares = class_shares(scratch, layers)
     (folder / "preview.png").write_bytes(pictures[0].png)
-    write_report(folder / "report.html", job, item_id, pictures=pictures, histogram=histogram, seconds=seconds)
+    write_report(
+        folder / "report.html", job, item_id, pictures=pictures, histogram=histogram, shares=shares, seconds=seconds
+    )
     return _item(job, folder, item_id, layers, statistics)
 
 
@@ -96,11 +100,27 @@ def _histogram(scratch: Scratch, layers: Sequence[Layer]) -> tuple[int, ...]:
     return tuple(int(value) for value in total)
 
 
+def class_shares(scratch: Scratch, layers: Sequence[Layer]) -> list[ClassShare]:
+    """Count the pixels of each class of the first layer that has classes."""
+    number = next((number for number, layer in enumerate(layers) if layer.classes), None)
+    if number is None:
+        return []
+    counted: Counter[int] = Counter()
+    for start, stop in strips(scratch.shape.y, 512):
+        rows = scratch.rows(number, start, stop)
+        values, counts = np.unique(rows[np.isfinite(rows)].astype("int64"), return_counts=True)
+        counted.update(dict(zip(values.tolist(), counts.tolist(), strict=True)))
+    whole = max(1, sum(counted.values()))
+    return [ClassShare(told, counted[told.value], counted[told.value] / whole) for told in layers[number].classes]
+
+
 def _pictures(scratch: Scratch, layers: Sequence[Layer], most: int) -> list[Picture]:
     names = [layer.name for layer in layers]
     shown = {name: thin(scratch, number) for number, name in enumerate(names) if name in _TRUE_COLOUR or number == 0}
     first = layers[0]
-    if all(name in names for name in _TRUE_COLOUR):
+    if first.classes:
+        main = Picture(first.title, classes_png(shown[first.name], first))
+    elif all(name in names for name in _TRUE_COLOUR):
         main = Picture("True colour (red, green, blue)", rgb_png([shown[name] for name in _TRUE_COLOUR]))
     else:
         values = shown[first.name]
@@ -138,6 +158,9 @@ def _item(
     item.properties["terracube:grid"] = grid.as_dict()
     item.properties.update(_provenance(job).properties())
     item.add_links(derived_from(job.items))
+    if job.model is not None:
+        item.properties["terracube:model"] = {"id": job.model.item.id, "sha256": job.model.file.digest}
+        item.add_links(derived_from([job.model.item]))
     return set_extensions(item)
 
 
@@ -182,7 +205,7 @@ def _layer_asset(layer: Layer, found: Statistics, folder: Path, grid: Grid, sens
         full_width_half_max=known.full_width_half_max if known else None,
         unit=layer.unit,
     ) | {"raster:sampling": "area", "raster:spatial_resolution": grid.resolution.x}
-    return raster_asset(
+    asset = raster_asset(
         folder / f"{layer.name}.tif",
         href=f"./{layer.name}.tif",
         title=layer.title,
@@ -195,6 +218,18 @@ def _layer_asset(layer: Layer, found: Statistics, folder: Path, grid: Grid, sens
         data_type=layer.dtype,
         statistics=found.as_dict(),
     )
+    if layer.classes:
+        asset.extra_fields["classification:classes"] = [
+            {
+                "value": told.value,
+                "name": told.name,
+                "title": told.title,
+                "description": told.title,
+                "color_hint": told.colour.removeprefix("#").upper(),
+            }
+            for told in layer.classes
+        ]
+    return asset
 
 
 def _add_others(item: pystac.Item, folder: Path, job: Job) -> None:

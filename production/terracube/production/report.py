@@ -8,6 +8,7 @@ from pathlib import Path
 
 from terracube.core.files import write_text
 from terracube.core.html import png_data_uri, render
+from terracube.cubes.storage import LayerClass
 from terracube.production.prepare import Job
 
 _CHART = (520, 200)
@@ -25,6 +26,15 @@ class Picture:
     def uri(self) -> str:
         """The picture as a ``data:`` address."""
         return png_data_uri(self.png)
+
+
+@dataclass(frozen=True)
+class ClassShare:
+    """How much of a map is of one class: pixels, not an estimate of its area."""
+
+    told: LayerClass
+    pixels: int
+    share: float
 
 
 @dataclass(frozen=True)
@@ -46,6 +56,7 @@ def write_report(
     *,
     pictures: Sequence[Picture],
     histogram: Sequence[int],
+    shares: Sequence[ClassShare] = (),
     seconds: Mapping[str, float],
 ) -> None:
     """Write the report; everything that came from metadata is escaped."""
@@ -66,6 +77,7 @@ def write_report(
         chart=_CHART,
         margin=_MARGIN,
         peak=f"{max(histogram):,}",
+        shares=shares,
         seen=100.0 * (pixels - histogram[0]) / max(pixels, 1),
         scenes=_scene_rows(job),
         left_out=job.left_out,

@@ -20,7 +20,7 @@ from terracube.core.progress import ProgressCallback, silent
 from terracube.cubes import Grid
 from terracube.cubes.readers import open_raster
 from terracube.cubes.sources import local_folder, local_path
-from terracube.cubes.storage import Scratch
+from terracube.cubes.storage import Layer, Scratch
 from terracube.cubes.storage.layers import strips
 from terracube.production.prepare import Job, choose_block, prepare
 from terracube.production.request import to_request
@@ -117,16 +117,16 @@ def recorded_job(catalog: Catalog, item: pystac.Item) -> Job:
 
 def _compare(item: pystac.Item, job: Job, scratch: Scratch) -> Iterator[Comparison]:
     group = zarr.open_group(str(local_folder(item, "zarr")), mode="r")
-    for number, layer in enumerate(job.chain.layers(job.parameters)):
+    for number, layer in enumerate(job.layers):
         with open_raster(local_path(item, layer.name)) as cog:
 
             def read(start: int, stop: int, cog: DatasetReader = cog) -> NDArray[Any]:
                 values: NDArray[Any] = cog.read(1, window=Window(0, start, cog.width, stop - start))
                 return values
 
-            yield _difference(layer.name, "cog", read, scratch, number)
+            yield _difference(layer, "cog", read, scratch, number)
         array = group[layer.name]
-        yield _difference(layer.name, "zarr", partial(_zarr_rows, array), scratch, number)
+        yield _difference(layer, "zarr", partial(_zarr_rows, array), scratch, number)
 
 
 def _zarr_rows(array: Any, start: int, stop: int) -> NDArray[Any]:
@@ -134,17 +134,17 @@ def _zarr_rows(array: Any, start: int, stop: int) -> NDArray[Any]:
 
 
 def _difference(
-    layer: str, stored: str, read: Callable[[int, int], NDArray[Any]], scratch: Scratch, number: int
+    layer: Layer, stored: str, read: Callable[[int, int], NDArray[Any]], scratch: Scratch, number: int
 ) -> Comparison:
     pixels = different = 0
     largest = 0.0
     for start, stop in strips(scratch.shape.y, _STRIP):
         old = read(start, stop)
-        new = scratch.rows(number, start, stop).astype(old.dtype)
+        new = layer.encode(scratch.rows(number, start, stop))
         same = (old == new) | ((old != old) & (new != new))
         pixels += old.size
         different += int((~same).sum())
         if not same.all():
             gap = np.abs(old[~same].astype("float64") - new[~same].astype("float64"))
             largest = max(largest, float(np.where(np.isnan(gap), np.inf, gap).max()))
-    return Comparison(layer, stored, pixels, different, largest)
+    return Comparison(layer.name, stored, pixels, different, largest)

@@ -199,8 +199,7 @@ def compute(
     EmptyResultError
         If no pixel has a clear observation.
     """
-    product = job.chain.run(job.plan, job.parameters, block=scratch.block)
-    if run_blocks(product, scratch, scheduler=scheduler, progress=progress, cancel=cancel):
+    if run_blocks(job.run(scratch.block), scratch, scheduler=scheduler, progress=progress, cancel=cancel):
         return
     raise EmptyResultError(
         "no clear observation is left after masking, so no product was written",
@@ -235,7 +234,7 @@ def scratch_for(job: Job, folder: Path, block: int) -> Iterator[Scratch]:
     """Make a place for a product's blocks, and take it away again."""
     # Staging folders have names of their own, also between processes and hosts: so has the scratch folder.
     place = (settings().scratch or folder).resolve() / f"{SCRATCH}{folder.name}"
-    scratch = Scratch.create(place, len(job.chain.layers(job.parameters)), job.plan.grid.shape, block)
+    scratch = Scratch.create(place, len(job.layers), job.plan.grid.shape, block)
     try:
         yield scratch
     finally:

@@ -16,6 +16,7 @@ EXTENSIONS: Mapping[str, str] = {
     "grid": "https://stac-extensions.github.io/grid/v1.1.0/schema.json",
     "insar": "https://stac-extensions.github.io/insar/v1.0.0/schema.json",
     "mgrs": "https://stac-extensions.github.io/mgrs/v1.0.0/schema.json",
+    "mlm": "https://stac-extensions.github.io/mlm/v1.5.0/schema.json",
     "processing": "https://stac-extensions.github.io/processing/v1.2.0/schema.json",
     "proj": "https://stac-extensions.github.io/projection/v2.0.0/schema.json",
     "raster": "https://stac-extensions.github.io/raster/v2.0.0/schema.json",

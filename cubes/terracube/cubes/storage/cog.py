@@ -168,6 +168,8 @@ def _write_plain(path: Path, source: _Source, layer: Layer) -> tuple[Statistics,
     with rasterio.open(path, "w", **_profile(source.grid, layer)) as out, workers as pool:
         out.set_band_description(1, layer.title)
         out.units = (layer.unit,)
+        if layer.classes and layer.dtype == "uint8":
+            out.write_colormap(1, {told.value: _rgba(told.colour) for told in layer.classes})
         if (layer.scale, layer.offset) != (1.0, 0.0):
             out.scales, out.offsets = (layer.scale,), (layer.offset,)
         row = 0
@@ -218,6 +220,11 @@ def _add_overviews(out: DatasetWriter, layer: Layer) -> None:
     halvings = math.ceil(math.log2(max(1.0, max(out.shape) / BLOCK)))
     if halvings:
         out.build_overviews([2**level for level in range(1, halvings + 1)], Resampling[layer.resampling])
+
+
+def _rgba(colour: str) -> tuple[int, int, int, int]:
+    red, green, blue = bytes.fromhex(colour.removeprefix("#"))
+    return red, green, blue, 255
 
 
 def _digest(rows: NDArray[Any]) -> bytes:

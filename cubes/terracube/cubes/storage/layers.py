@@ -18,6 +18,19 @@ TILE = 256
 
 
 @dataclass(frozen=True)
+class LayerClass:
+    """What one number of a layer of classes means."""
+
+    value: int
+    name: str
+    """Short, without blanks: ``broadleaved_forest``."""
+    title: str
+    """What a person reads."""
+    colour: str
+    """``#rrggbb``."""
+
+
+@dataclass(frozen=True)
 class Layer:
     """One output band of a chain, and how it is to be stored and read."""
 
@@ -38,6 +51,19 @@ class Layer:
     scale: float = 1.0
     offset: float = 0.0
     """What the numbers on disk mean: number * scale + offset, in the unit."""
+    classes: tuple[LayerClass, ...] = ()
+    """What the numbers mean where they are classes."""
+
+    @property
+    def flags(self) -> dict[str, Any]:
+        """The classes as CF attributes, with the colours that our plots take; empty where there are none."""
+        if not self.classes:
+            return {}
+        return {
+            "flag_values": [told.value for told in self.classes],
+            "flag_meanings": " ".join(told.name for told in self.classes),
+            "flag_colors": " ".join(told.colour for told in self.classes),
+        }
 
     def encode(self, rows: NDArray[Any]) -> NDArray[Any]:
         """Turn rows into the layer's type, NaN into the number that stands for missing.

@@ -186,7 +186,7 @@ def _variable(layer: Layer) -> Variable:
     # A number that stands for missing; NaN needs no telling.
     told = {} if layer.missing is None or math.isnan(layer.missing) else {"missing_value": layer.missing}
     fill = unused_value(layer.dtype) if layer.missing is None else layer.missing
-    attributes = {"long_name": layer.title, "units": layer.unit, **told}
+    attributes = {"long_name": layer.title, "units": layer.unit, **told, **layer.flags}
     return Variable(layer.name, ("y", "x"), (), layer.dtype, fill, layer.missing, layer.resampling, attributes)
 
 
