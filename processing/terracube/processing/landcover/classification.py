@@ -121,10 +121,19 @@ def spec_of(model: Model) -> FeatureSpec:
     return spec
 
 
+def class_layer(codes: Sequence[int], models: Sequence[Model | ModelFile] = ()) -> Layer:
+    """Describe the layer of classes; with names and colours as the first model has them that knows the class."""
+    dtype = "uint8" if max(codes, default=0) < _MISSING["uint8"] else "uint16"
+    known: dict[int, LayerClass] = {}
+    for model in models:
+        known = {told.value: told for told in _legend(model)["class"]} | known
+    meaning = tuple(known[code] for code in codes if code in known)
+    missing = float(_MISSING[dtype])
+    return Layer("class", "land cover", dtype, "1", missing, resampling="nearest", classes=meaning)
+
+
 def _layers(parameters: ChainParameters) -> tuple[Layer, ...]:
     told = _told(parameters)
-    dtype = "uint8" if max(told.classes, default=0) < _MISSING["uint8"] else "uint16"
-    missing = float(_MISSING[dtype])
     sure = {
         "probability": "probability of the class",
         "margin": "how much more probable the class is than the next",
@@ -132,7 +141,7 @@ def _layers(parameters: ChainParameters) -> tuple[Layer, ...]:
     }
     every = told.classes if told.probabilities else ()
     return (
-        Layer("class", "land cover", dtype, "1", missing, resampling="nearest"),
+        class_layer(told.classes),
         *(Layer(name, title, "float32", "1", math.nan, role="uncertainty") for name, title in sure.items()),
         Layer("validity", "clear dates", "uint16", "1", None, resampling="nearest", role="validity"),
         Layer("outside", "unlike the training samples", "uint8", "1", 255.0, resampling="nearest", role="uncertainty"),
@@ -191,6 +200,10 @@ def _days(spec: FeatureSpec, context: Context) -> NDArray[np.float64]:
 
 def _stage(cube: NDArray[np.float32], context: Context) -> NDArray[np.float32]:
     """Turn observations (time, band, y, x) into probabilities, clear dates and the flag of the unknown."""
+    if np.isnan(cube).all():  # where a region does not reach, or nothing was ever seen
+        empty = np.full((len(_told(context.parameters).classes) + _BESIDE, *cube.shape[2:]), np.nan, np.float32)
+        empty[_COUNT] = 0
+        return empty
     return _describe(cube, context, {})
 
 
@@ -353,6 +366,7 @@ def _joined(maps: xr.Dataset, classes: Sequence[int]) -> xr.Dataset:
     names = [f"p_{code}" for code in classes]
     every = xr.concat([maps[name] for name in names], dim="class_code", coords="minimal", compat="override")
     every = every.assign_coords(class_code=list(classes)).rename("probabilities")
+    every = every.chunk(class_code=-1) if every.chunks else every
     return maps.drop_vars(names).assign(
         probabilities=every.assign_attrs(long_name="probability of each class", units="1")
     )
