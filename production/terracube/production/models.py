@@ -15,6 +15,7 @@ from terracube.core.errors import InputError, IntegrityError, NotFoundError
 from terracube.core.files import write_text
 from terracube.core.sensors import sensor_of
 from terracube.cubes.sources import local_path
+from terracube.processing.landcover.classification import spec_of
 from terracube.processing.landcover.models import Model, ModelFile, mlm_properties
 from terracube.stac import Catalog, describe_collection, file_asset, set_extensions, software, to_query
 
@@ -135,11 +136,18 @@ def find_model(catalog: Catalog, digest: str, collection: str) -> StoredModel:
     if problems:
         raise IntegrityError("the file of the model was changed", where=item.id, got="; ".join(problems))
     stored = StoredModel(item, ModelFile(str(local_path(item, ASSET)), digest))
-    _check_sensor(stored.file.load(), collection)
+    _check_use(stored.file.load(), collection)
     return stored
 
 
-def _check_sensor(model: Model, collection: str) -> None:
+def _check_use(model: Model, collection: str) -> None:
+    if terrain := spec_of(model).terrain:
+        raise InputError(
+            "the model asks for terrain, which runs do not read yet",
+            where="model",
+            got=", ".join(terrain),
+            todo="landcover.classify(cube, model, static=...) in Python, or train without terrain",
+        )
     trained = model.card.get("sensor")
     if trained is not None and trained != sensor_of(collection).name:
         raise InputError(

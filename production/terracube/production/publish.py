@@ -116,20 +116,32 @@ def class_shares(scratch: Scratch, layers: Sequence[Layer]) -> list[ClassShare]:
 
 def _pictures(scratch: Scratch, layers: Sequence[Layer], most: int) -> list[Picture]:
     names = [layer.name for layer in layers]
+    validity = next(layer for layer in layers if layer.role == "validity")
+    counts = map_png(thin(scratch, names.index(validity.name)), low=0, high=max(most, 1))
+    told = f"Number of {validity.title} (0 to {most})"
+    return [*_first(scratch, layers), Picture(told, counts, ("0", str(most)))]
+
+
+def _first(scratch: Scratch, layers: Sequence[Layer]) -> list[Picture]:
+    """Show what the product is: a map of classes and how sure it is, true colours, or the first layer."""
+    names = [layer.name for layer in layers]
     shown = {name: thin(scratch, number) for number, name in enumerate(names) if name in _TRUE_COLOUR or number == 0}
     first = layers[0]
     if first.classes:
-        main = Picture(first.title, classes_png(shown[first.name], first))
-    elif all(name in names for name in _TRUE_COLOUR):
-        main = Picture("True colour (red, green, blue)", rgb_png([shown[name] for name in _TRUE_COLOUR]))
-    else:
-        values = shown[first.name]
-        seen = values[np.isfinite(values)]
-        low, high = (float(v) for v in np.percentile(seen, (2, 98))) if seen.size else (0.0, 1.0)
-        main = Picture(first.title, map_png(values, low=low, high=high))
-    validity = next(layer for layer in layers if layer.role == "validity")
-    counts = map_png(thin(scratch, names.index(validity.name)), low=0, high=max(most, 1))
-    return [main, Picture(f"Number of {validity.title} (0 to {most})", counts)]
+        sure = map_png(thin(scratch, names.index("margin")), low=0.0, high=1.0)
+        number = names.index("outside")
+        strange = classes_png(thin(scratch, number), layers[number])
+        return [
+            Picture(first.title, classes_png(shown[first.name], first)),
+            Picture("Margin to the next class", sure, ("0", "1")),
+            Picture("Unlike the training samples (red)", strange),
+        ]
+    if all(name in names for name in _TRUE_COLOUR):
+        return [Picture("True colour (red, green, blue)", rgb_png([shown[name] for name in _TRUE_COLOUR]))]
+    values = shown[first.name]
+    seen = values[np.isfinite(values)]
+    low, high = (float(v) for v in np.percentile(seen, (2, 98))) if seen.size else (0.0, 1.0)
+    return [Picture(first.title, map_png(values, low=low, high=high))]
 
 
 def _item(

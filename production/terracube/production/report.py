@@ -21,6 +21,8 @@ class Picture:
 
     title: str
     png: bytes
+    scale: tuple[str, str] | None = None
+    """What the ends of the colour scale mean, if there is one."""
 
     @property
     def uri(self) -> str:

@@ -129,7 +129,7 @@ def class_layer(codes: Sequence[int], models: Sequence[Model | ModelFile] = ()) 
         known = {told.value: told for told in _legend(model)["class"]} | known
     meaning = tuple(known[code] for code in codes if code in known)
     missing = float(_MISSING[dtype])
-    return Layer("class", "land cover", dtype, "1", missing, resampling="nearest", classes=meaning)
+    return Layer("class", "Land cover", dtype, "1", missing, resampling="nearest", classes=meaning)
 
 
 def _layers(parameters: ChainParameters) -> tuple[Layer, ...]:
@@ -350,6 +350,15 @@ def classify(
     """
     known = to_model(model)
     parameters = {"model": known.digest, "probabilities": probabilities, **told}
+    terrain = spec_of(known).terrain
+    if static is None and terrain:
+        raise InputError(
+            "the model asks for terrain",
+            where="static",
+            expected=", ".join(terrain),
+            got="none",
+            todo="give static=landcover.terrain(dem, ...), with a cube",
+        )
     if static is None:
         found = LANDCOVER(source, grid=grid, parameters=parameters, block=block, resource=model)
     elif isinstance(source, xr.Dataset | xr.DataArray):

@@ -102,6 +102,7 @@ def describe(model: Model) -> dict[str, Any]:
         "trees": len(arrays["start"]) - 1 if "start" in arrays else None,
         "bytes": sum(int(values.nbytes) for values in arrays.values()),
         "missing": model.missing,
+        "temperature": model.temperature,
         "classes": [{"code": code, "name": names.get(code, "")} for code in model.classes],
         "features": list(model.features),
         "spec": model.spec,

@@ -215,7 +215,10 @@ def checked_facts(facts: Mapping[str, Any]) -> dict[str, Any]:
     """
     names = {"kind", "classifier", "features", "classes", "nomenclature", "spec", "card", "missing"}
     with file.blaming():
-        demand(set(facts) == names, "the facts are not those of a model", where="facts", got=str(len(facts)))
+        told = set(facts) - {"temperature"}
+        demand(told == names, "the facts are not those of a model", where="facts", got=str(len(facts)))
+        # Told only where it changes something, so that a model has one form and one digest.
+        demand(facts.get("temperature") != 1, "a temperature of 1 is not told", where="temperature")
         demand(isinstance(facts["kind"], str), "the kind is not a word", where="kind")
         demand(_all(facts["features"], str), "the features are not a list of names", where="features")
         demand(_all(facts["classes"], int), "the classes are not a list of codes", where="classes")

@@ -12,10 +12,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from terracube.core.errors import InputError
+from terracube.processing.kernels.temper import temper
 from terracube.processing.landcover.models import convert, file
 from terracube.processing.landcover.models.protocol import BLOCK, MAX_CLASSES, MAX_FEATURES, MAX_NAME, Classifier
 
 type Json = dict[str, Any]
+
+_HOTTEST = 32.0
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,8 @@ class Model:
         Whether a missing feature (NaN) is something the model was trained with. If not, NaN is refused.
     extras : dict of arrays
         Further small arrays that travel with the model, such as those of its training domain.
+    temperature : float
+        T by which the probabilities of the classifier become calibrated, p**(1/T) scaled to sum 1; 1 leaves them.
 
     Examples
     --------
@@ -60,10 +65,12 @@ class Model:
     card: Json = field(default_factory=dict)
     missing: bool = False
     extras: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    temperature: float = 1.0
 
     def __post_init__(self) -> None:
         _check_names(self.features)
         _check_codes(self.classes)
+        _check_temperature(self.temperature)
         for what, told, has in (
             ("features", len(self.features), self.classifier.n_features),
             ("classes", len(self.classes), self.classifier.n_classes),
@@ -106,7 +113,7 @@ class Model:
         missing : bool
             Whether the estimator was trained with missing features and may be asked with them.
         **told
-            ``nomenclature``, ``spec``, ``card``, ``extras`` of the model.
+            ``nomenclature``, ``spec``, ``card``, ``extras``, ``temperature`` of the model.
 
         Raises
         ------
@@ -159,7 +166,8 @@ class Model:
         -------
         (n, classes) array of float32
             The first largest of a row is the class that :meth:`predict` gives: for forests, the label scikit-learn's
-            ``predict`` gives, ties and all; probabilities are within 1e-6 of scikit-learn's.
+            ``predict`` gives, ties and all; probabilities are within 1e-6 of scikit-learn's, unless the model is
+            calibrated by a temperature.
 
         Raises
         ------
@@ -170,8 +178,14 @@ class Model:
         out = np.empty((len(values), len(self.classes)), np.float32)
         for start in range(0, len(values), BLOCK):
             block = slice(start, start + BLOCK)
-            self.classifier.probabilities(np.ascontiguousarray(values[block]), out[block])
+            self._fill(np.ascontiguousarray(values[block]), out[block])
         return out
+
+    def _fill(self, rows: NDArray[np.floating[Any]], out: NDArray[np.float32]) -> None:
+        """Fill ``out`` (n, classes) with calibrated probabilities of C-contiguous ``rows`` (n, features)."""
+        self.classifier.probabilities(rows, out)
+        if self.temperature != 1:
+            temper(out, 1 / self.temperature)
 
     def predict(self, X: ArrayLike) -> NDArray[np.int64]:
         """Give the code of the most probable class of each row of X, (n, features); the first one on a tie.
@@ -216,7 +230,7 @@ class Model:
         lost = ~(valid.any(axis=1) if self.missing else valid.all(axis=1))
         rows[~valid] = np.nan if self.missing else 0.0
         probable = np.empty((len(rows), len(self.classes)), np.float32)
-        self.classifier.probabilities(rows, probable)
+        self._fill(rows, probable)
         probable[lost] = np.nan
         return probable.T
 
@@ -279,6 +293,7 @@ class Model:
             "spec": self.spec,
             "card": self.card,
             "missing": self.missing,
+            **({} if self.temperature == 1 else {"temperature": self.temperature}),
         }
         extras = {f"extra/{name}": np.asarray(values) for name, values in self.extras.items()}
         return file.Parts(facts, {**dict(self.classifier.arrays()), **extras})
@@ -317,6 +332,17 @@ def _check_codes(codes: tuple[int, ...]) -> None:
             where="classes",
             expected=f"1 to {MAX_CLASSES} different whole numbers of 32 bits",
             got=_some([repr(code) for code in codes]),
+        )
+
+
+def _check_temperature(value: float) -> None:
+    """Refuse a temperature that is no number, or would make all probabilities alike or certain."""
+    if not (isinstance(value, int | float) and not isinstance(value, bool) and 1 / _HOTTEST <= value <= _HOTTEST):
+        raise InputError(
+            "the temperature of the probabilities is not usable",
+            where="temperature",
+            expected=f"a number from {1 / _HOTTEST:g} to {_HOTTEST:g}",
+            got=repr(value)[:80],
         )
 
 
