@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from terracube.processing.kernels.compiling import inner, kernel
 
 TILE = 512
 PLAIN, ZERO, NAN = 0, 1, 2
@@ -15,11 +16,6 @@ DEFAULT_LEFT = 4
 """Added to it where missing values go left."""
 # What counts as zero: the constant of LightGBM, a float32.
 _NEAR_ZERO = float(np.float32(1e-35))
-
-_kernel = njit(nogil=True, error_model="numpy")
-# Called by kernels only: no wrapper for Python, a tenth less to compile.
-_LEAN: dict[str, Any] = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
-_stage = njit(nogil=True, error_model="numpy", **_LEAN)
 
 
 class Boosted(NamedTuple):
@@ -39,7 +35,7 @@ class Boosted(NamedTuple):
     """Column of the scores that each tree adds to."""
 
 
-@_stage
+@inner
 def _goes_right(value: Any, threshold: Any, rule: Any) -> Any:
     """Decide at one node."""
     kind = rule & 3
@@ -50,7 +46,7 @@ def _goes_right(value: Any, threshold: Any, rule: Any) -> Any:
     return not value <= threshold
 
 
-@_kernel
+@kernel
 def add_scores(x: Any, trees: Any, scores: Any) -> None:
     """Add the value of the leaf each sample comes to in each tree, in the order of the trees.
 

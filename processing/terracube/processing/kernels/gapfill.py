@@ -11,11 +11,10 @@ The spline is, by the number of clear dates in the pixel, a straight line (fewer
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from terracube.processing.kernels.compiling import inner, kernel
 
 LINEAR, AKIMA = 0, 1
 # 256 pixels of 60 dates and 10 bands fill half of a second-level cache.
@@ -26,11 +25,6 @@ _NAN = np.float32(np.nan)
 # A mask that changes no offset: it shows the compiler that none is negative.
 _PLACES = (1 << 40) - 1
 
-# Loops that only other loops call need no wrapper for Python, which takes time to compile.
-_LEAN: dict[str, Any] = {"nogil": True, "error_model": "numpy", "no_cfunc_wrapper": True}
-_INNER: dict[str, Any] = {**_LEAN, "no_cpython_wrapper": True}
-_row = njit(**_INNER)
-_kernel = njit(**_LEAN)
 
 type Floats = NDArray[np.float32]
 type Doubles = NDArray[np.float64]
@@ -73,7 +67,7 @@ def fill(series: Floats, days: Doubles, targets: Doubles, out: Floats, count: Co
 # read both values before choosing one, without which they are not vectorised.
 
 
-@_row
+@inner
 def _see(values: Floats, at: int, marks: Marks) -> None:
     """Unmark the pixels in which a band is missing."""
     at &= _PLACES
@@ -81,7 +75,7 @@ def _see(values: Floats, at: int, marks: Marks) -> None:
         marks[lane] &= np.int32(abs(values[at + lane]) < LIMIT)
 
 
-@_row
+@inner
 def _hold(values: Floats, at: int, marks: Marks, held: Floats, before: int, now: int) -> None:
     """Take the values of clear pixels, and those held before of the others."""
     at, before, now = at & _PLACES, before & _PLACES, now & _PLACES
@@ -90,7 +84,7 @@ def _hold(values: Floats, at: int, marks: Marks, held: Floats, before: int, now:
         held[now + lane] = new if marks[lane] else old
 
 
-@_row
+@inner
 def _hold_day(day: float, marks: Marks, before: Doubles, now: Doubles) -> None:
     """Take the day where pixels are clear, and the one held before in the others."""
     for lane in range(marks.size):
@@ -101,7 +95,7 @@ def _hold_day(day: float, marks: Marks, before: Doubles, now: Doubles) -> None:
 # In place on their own: handed one array twice, the loops above find that they overlap and take the slow way.
 
 
-@_row
+@inner
 def _meet(held: Floats, at: int, marks: Marks, ahead: Floats, place: int) -> None:
     """Put the values of clear pixels in the place of those met before."""
     at, place = at & _PLACES, place & _PLACES
@@ -110,7 +104,7 @@ def _meet(held: Floats, at: int, marks: Marks, ahead: Floats, place: int) -> Non
         ahead[place + lane] = new if marks[lane] else old
 
 
-@_row
+@inner
 def _meet_day(day: float, marks: Marks, until: Doubles) -> None:
     """Put the day in the place of the one met before where pixels are clear."""
     for lane in range(marks.size):
@@ -118,7 +112,7 @@ def _meet_day(day: float, marks: Marks, until: Doubles) -> None:
         until[lane] = day if marks[lane] else old
 
 
-@_row
+@inner
 def _weigh(target: float, since: Doubles, until: Doubles, weight: Floats) -> None:
     """Give the weight of the later of the two clear dates around a target; 0 where there is but one."""
     for lane in range(weight.size):
@@ -126,7 +120,7 @@ def _weigh(target: float, since: Doubles, until: Doubles, weight: Floats) -> Non
         weight[lane] = share if share == share else np.float32(0)
 
 
-@_row
+@inner
 def _mix(held: Floats, at: int, ahead: Floats, place: int, weight: Floats, out: Floats, to: int) -> None:
     """Interpolate between two values; where one is missing, the other is the value."""
     at, place, to = at & _PLACES, place & _PLACES, to & _PLACES
@@ -137,7 +131,7 @@ def _mix(held: Floats, at: int, ahead: Floats, place: int, weight: Floats, out: 
         out[to + lane] = one + weight[lane] * (other - one)
 
 
-@_row
+@inner
 def _gather(series: Floats, start: int, clear: Marks, held: Floats, count: Counts) -> None:
     """Read a tile once: which dates are clear, how many, and the last clear values up to each date.
 
@@ -160,7 +154,7 @@ def _gather(series: Floats, start: int, clear: Marks, held: Floats, count: Count
             _hold(flat, row * pixels + start, marks, held, row * width, (row + bands) * width)
 
 
-@_kernel
+@kernel
 def _lines(series: Floats, days: Doubles, targets: Doubles, rows: Places, out: Floats, count: Counts) -> None:
     """Interpolate linearly; ``rows`` says how many dates lie at or before each target."""
     dates, bands, pixels = series.shape
@@ -190,7 +184,7 @@ def _lines(series: Floats, days: Doubles, targets: Doubles, rows: Places, out: F
                     _meet(held, (row * bands + band) * width, clear[row - 1, :lanes], ahead, band * width)
 
 
-@_kernel
+@kernel
 def _splines(series: Floats, days: Doubles, targets: Doubles, out: Floats, count: Counts) -> None:
     """Interpolate by splines; in float64, pixel by pixel."""
     dates, bands, pixels = series.shape
@@ -214,7 +208,7 @@ def _splines(series: Floats, days: Doubles, targets: Doubles, out: Floats, count
                 _evaluate(found, room, targets, out[:, band, start + lane])
 
 
-@_row
+@inner
 def _tangents(found: int, room: Doubles) -> None:
     """Give the slope of the curve at each of its points."""
     if found > 4:
@@ -227,7 +221,7 @@ def _tangents(found: int, room: Doubles) -> None:
         room[2, 1] = slope
 
 
-@_row
+@inner
 def _akima(found: int, room: Doubles) -> None:
     """Weigh the slopes on both sides of a point by how much the slopes beyond them change on the other side.
 
@@ -253,7 +247,7 @@ def _akima(found: int, room: Doubles) -> None:
             tangents[i] = 0.5 * (slopes[i + 1] + slopes[i + 2])
 
 
-@_row
+@inner
 def _natural(found: int, room: Doubles) -> None:
     """Solve for the slopes that make the second derivative continuous, and 0 at both ends (Thomas' algorithm)."""
     days, values, tangents, upper = room[0], room[1], room[2], room[4]
@@ -276,7 +270,7 @@ def _natural(found: int, room: Doubles) -> None:
         tangents[i] -= upper[i] * tangents[i + 1]
 
 
-@_row
+@inner
 def _evaluate(found: int, room: Doubles, targets: Doubles, out: Floats) -> None:
     """Evaluate the cubic pieces (in Hermite's form) at the targets; the ends are repeated beyond them."""
     if not found:

@@ -8,21 +8,17 @@ are sums of terms of up to twice the order, so the normal equations of a pixel n
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from terracube.processing.kernels.compiling import inner, kernel
 
 YEAR = 365.25
 TILE = 128
 # A pivot this small against its diagonal: the dates cannot tell the terms apart.
 _DEGENERATE = 1e-7
 
-# Rows are called by kernels only, so they need no wrapper for Python.
-_LEAN: dict[str, Any] = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
-_row = njit(nogil=True, error_model="numpy", **_LEAN)
-_kernel = njit(nogil=True, error_model="numpy")
 
 type Floats = NDArray[np.float32]
 type Doubles = NDArray[np.float64]
@@ -39,14 +35,14 @@ def clear_dates(series: Floats) -> Marks:
     return clear
 
 
-@_kernel
+@kernel
 def _mark(series: Floats, clear: Marks) -> None:
     for date in range(series.shape[0]):
         for variable in range(series.shape[1]):
             _unmark(series[date, variable], clear[date])
 
 
-@_row
+@inner
 def _unmark(values: Floats, clear: Marks) -> None:
     for lane in range(clear.size):
         clear[lane] &= np.uint8(abs(values[lane]) < np.float32(1e15))
@@ -91,7 +87,7 @@ def fit(series: Floats, variable: int, clear: Marks, days: Doubles, order: int, 
     _fit(series, variable, clear, np.ascontiguousarray(terms.T), sums, right, out)
 
 
-@_row
+@inner
 def _take(values: Floats, clear: Marks, weight: Doubles, value: Doubles) -> None:
     """Take one date of a tile: weight 1 and the value where it counts, else 0 and 0."""
     for lane in range(weight.size):
@@ -100,19 +96,19 @@ def _take(values: Floats, clear: Marks, weight: Doubles, value: Doubles) -> None
         value[lane] = np.float64(values[lane]) if there else 0.0
 
 
-@_row
+@inner
 def _add(term: float, values: Doubles, total: Doubles) -> None:
     for lane in range(total.size):
         total[lane] += term * values[lane]
 
 
-@_row
+@inner
 def _add_squares(weight: Doubles, values: Doubles, total: Doubles) -> None:
     for lane in range(total.size):
         total[lane] += weight[lane] * values[lane] * values[lane]
 
 
-@_row
+@inner
 def _entry(sums: Doubles, row: int, column: int, lane: int) -> float:
     """Give the sum of the product of two terms, by the formulas for products of cosines and sines."""
     if column == 0 or row == 0:
@@ -135,7 +131,7 @@ def _entry(sums: Doubles, row: int, column: int, lane: int) -> float:
     return 0.5 * found
 
 
-@_row
+@inner
 def _factor(sums: Doubles, lane: int, factor: Doubles) -> bool:
     """Factorise the normal matrix of a pixel; tell whether its terms can be told apart."""
     size = factor.shape[0]
@@ -154,7 +150,7 @@ def _factor(sums: Doubles, lane: int, factor: Doubles) -> bool:
     return True
 
 
-@_row
+@inner
 def _solve(factor: Doubles, right: Doubles, lane: int) -> None:
     size = factor.shape[0]
     for row in range(size):
@@ -169,7 +165,7 @@ def _solve(factor: Doubles, right: Doubles, lane: int) -> None:
         right[row, lane] = value / factor[row, row]
 
 
-@_row
+@inner
 def _sum_up(values: Floats, clear: Marks, terms: Doubles, sums: Doubles, right: Doubles, room: Doubles) -> None:
     """Add one date of a tile to its normal equations."""
     # Rows are cut where they are used: the compiler must see that they are contiguous.
@@ -182,7 +178,7 @@ def _sum_up(values: Floats, clear: Marks, terms: Doubles, sums: Doubles, right: 
         _add(terms[term], value, right[term, :lanes])
 
 
-@_row
+@inner
 def _leave(values: Floats, clear: Marks, terms: Doubles, right: Doubles, room: Doubles) -> None:
     """Add the squares of what the model leaves of one date to the last row of ``right``."""
     lanes, size = values.size, right.shape[0] - 1
@@ -193,7 +189,7 @@ def _leave(values: Floats, clear: Marks, terms: Doubles, right: Doubles, room: D
     _add_squares(weight, value, right[size, :lanes])
 
 
-@_kernel
+@kernel
 def _fit(
     series: Floats, variable: int, clear: Marks, terms: Doubles, sums: Doubles, right: Doubles, out: Floats
 ) -> None:

@@ -9,19 +9,14 @@ neighbours.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from terracube.processing.kernels.compiling import inner, kernel
 
 START, PEAK, END, LENGTH, INTEGRAL, AMPLITUDE, BASE, METRICS = range(8)
 TILE = 64
 
-# Rows are called by kernels only, so they need no wrapper for Python.
-_LEAN: dict[str, Any] = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
-_row = njit(nogil=True, error_model="numpy", **_LEAN)
-_kernel = njit(nogil=True, error_model="numpy")
 
 type Floats = NDArray[np.float32]
 type Doubles = NDArray[np.float64]
@@ -60,7 +55,7 @@ def seasons(series: Floats, variable: int, days: Doubles, threshold: float, out:
     _measure(series, variable, days, threshold, np.empty((2, len(series))), tile, out)
 
 
-@_row
+@inner
 def _highest(values: Doubles, size: int) -> tuple[int, int, int]:
     """Find the largest value and the lowest on each side of it; of equals, those nearest to the peak."""
     peak = 0
@@ -77,7 +72,7 @@ def _highest(values: Doubles, size: int) -> tuple[int, int, int]:
     return left, peak, right
 
 
-@_row
+@inner
 def _crossing(days: Doubles, values: Doubles, level: float, peak: int, stop: int) -> tuple[float, int]:
     """Walk from the peak to where the series falls below a level: the day, and the last date that is not below."""
     step = 1 if stop > peak else -1
@@ -91,7 +86,7 @@ def _crossing(days: Doubles, values: Doubles, level: float, peak: int, stop: int
     return days[at], at
 
 
-@_row
+@inner
 def _top(days: Doubles, values: Doubles, peak: int, size: int) -> float:
     """Give the top of the parabola through a largest value and its neighbours."""
     top: float = days[peak]
@@ -105,7 +100,7 @@ def _top(days: Doubles, values: Doubles, peak: int, size: int) -> float:
     return top
 
 
-@_row
+@inner
 def _area(days: Doubles, values: Doubles, base: float, ends: tuple[float, int, float, int, float, float]) -> float:
     """Integrate the series above its base between two days, by trapezes."""
     start, first, end, last, low, high = ends
@@ -116,7 +111,7 @@ def _area(days: Doubles, values: Doubles, base: float, ends: tuple[float, int, f
     return total
 
 
-@_row
+@inner
 def _pixel(days: Doubles, values: Doubles, size: int, threshold: float, out: Floats) -> None:
     """Measure one pixel's season; at least one value."""
     left, peak, right = _highest(values, size)
@@ -136,7 +131,7 @@ def _pixel(days: Doubles, values: Doubles, size: int, threshold: float, out: Flo
     out[INTEGRAL] = _area(days, values, base, ends)
 
 
-@_kernel
+@kernel
 def _measure(
     series: Floats, variable: int, days: Doubles, threshold: float, room: Doubles, tile: int, out: Floats
 ) -> None:

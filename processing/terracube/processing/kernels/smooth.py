@@ -12,21 +12,15 @@ diagonals and is symmetric: it is factorised as L D L^T once per pixel and solve
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from terracube.processing.kernels.compiling import inner, kernel
 
 TILE = 128
 LIMIT = np.float32(1e15)
 _NAN = np.float32(np.nan)
 
-# Loops that only other loops call need no wrapper for Python, which takes time to compile.
-_LEAN: dict[str, Any] = {"nogil": True, "error_model": "numpy", "no_cfunc_wrapper": True}
-_INNER: dict[str, Any] = {**_LEAN, "no_cpython_wrapper": True}
-_row = njit(**_INNER)
-_kernel = njit(**_LEAN)
 
 type Floats = NDArray[np.float32]
 type Doubles = NDArray[np.float64]
@@ -94,14 +88,14 @@ def differences(times: Doubles) -> Doubles:
     return np.stack([before, -before - after, after])
 
 
-@_row
+@inner
 def _use(values: Floats, used: Floats) -> None:
     """Take the weight from pixels in which a band is missing."""
     for lane in range(used.size):
         used[lane] = used[lane] if abs(values[lane]) < LIMIT else np.float32(0)
 
 
-@_row
+@inner
 def _weigh(series: Floats, weights: Floats, start: int, stop: int, used: Floats) -> None:
     """Give the weights of a tile that count: of dates on which all bands are there."""
     lanes = stop - start
@@ -113,7 +107,7 @@ def _weigh(series: Floats, weights: Floats, start: int, stop: int, used: Floats)
             _use(series[date, band, start:stop], row)
 
 
-@_row
+@inner
 def _factorise(used: Floats, diagonals: Doubles, lanes: int, factors: Doubles) -> None:
     """Factorise W + P = L D L^T: D, then the first and the second diagonal below that of L; date i is row i + 2."""
     d, c, e = factors[0], factors[1], factors[2]
@@ -127,7 +121,7 @@ def _factorise(used: Floats, diagonals: Doubles, lanes: int, factors: Doubles) -
             e[i + 2, lane] = next_two / d_i
 
 
-@_row
+@inner
 def _substitute(series: Floats, band: int, start: int, used: Floats, lanes: int, factors: Doubles, z: Doubles) -> None:
     """Solve for one band with the factors; date i is row i + 2 of the solution."""
     d, c, e = factors[0], factors[1], factors[2]
@@ -145,7 +139,7 @@ def _substitute(series: Floats, band: int, start: int, used: Floats, lanes: int,
             z[i, lane] = z[i, lane] / d[i, lane] - c[i, lane] * z[i + 1, lane] - e[i, lane] * z[i + 2, lane]
 
 
-@_row
+@inner
 def _few(series: Floats, pixel: int, used: Floats, lane: int, out: Floats) -> None:
     """Give the values of a pixel where at most one date counts."""
     out[:, :, pixel] = _NAN
@@ -155,7 +149,7 @@ def _few(series: Floats, pixel: int, used: Floats, lane: int, out: Floats) -> No
                 out[:, band, pixel] = series[date, band, pixel]
 
 
-@_kernel
+@kernel
 def _whittaker(
     series: Floats, weights: Floats, diagonals: Doubles, out: Floats, used: Floats, factors: Doubles, z: Doubles
 ) -> None:
@@ -262,7 +256,7 @@ def savgol_rows(dates: int, window: int, order: int) -> tuple[Places, Doubles]:
     return starts.astype(np.int64), np.ascontiguousarray(wanted @ np.linalg.pinv(powers))
 
 
-@_kernel
+@kernel
 def _weighted_sums(series: Floats, starts: Places, coefficients: Doubles, out: Floats, total: Doubles) -> None:
     """Sum the values of each window with its coefficients, in float64."""
     for begin in range(0, series.shape[1], total.size):

@@ -7,11 +7,11 @@ values, added up in the order of the dates in float64, so they are the same to t
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from terracube.processing.kernels.compiling import inner, kernel
 
 MIN, MAX, MEAN, STD, RANGE, SUM, SLOPE, QUANTILE = range(8)
 TILE = 128
@@ -19,10 +19,6 @@ _NAN, _INF, _ZERO = np.float32(np.nan), np.float32(np.inf), np.float32(0)
 # Rows of the sums of a tile.
 _COUNT, _TOTAL, _MEAN, _SPREAD, _DAYS, _DAY_SPREAD, _PRODUCT, _ROWS = range(8)
 
-# Rows are called by kernels only, so they need no wrapper for Python.
-_LEAN: dict[str, Any] = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
-_row = njit(nogil=True, error_model="numpy", **_LEAN)
-_kernel = njit(nogil=True, error_model="numpy")
 
 type Floats = NDArray[np.float32]
 type Doubles = NDArray[np.float64]
@@ -61,7 +57,7 @@ def statistics(series: Floats, variable: int, days: Doubles, codes: Codes, fract
     _reduce(series, variable, days, codes, fractions, work, np.empty((_ROWS, work.shape[1])), out)
 
 
-@_row
+@inner
 def _load(values: Floats, place: Floats, low: Floats, high: Floats, count: Doubles, total: Doubles) -> None:
     """Take one date of a tile: its values, missing ones as infinity, into the extremes and the sum."""
     for lane in range(place.size):
@@ -74,7 +70,7 @@ def _load(values: Floats, place: Floats, low: Floats, high: Floats, count: Doubl
         total[lane] += np.float64(value) if there else 0.0
 
 
-@_row
+@inner
 def _products(day: float, place: Floats, means: Doubles, days: Doubles, spread: Doubles, product: Doubles) -> None:
     """Add one date to the sums of squares and products about the means."""
     for lane in range(place.size):
@@ -84,20 +80,20 @@ def _products(day: float, place: Floats, means: Doubles, days: Doubles, spread: 
         product[lane] += (day - days[lane]) * value if there else 0.0
 
 
-@_row
+@inner
 def _day_spread(day: float, place: Floats, days: Doubles, spread: Doubles) -> None:
     for lane in range(place.size):
         away = day - days[lane]
         spread[lane] += away * away if place[lane] < _INF else 0.0
 
 
-@_row
+@inner
 def _days_of(day: float, place: Floats, total: Doubles) -> None:
     for lane in range(place.size):
         total[lane] += day if place[lane] < _INF else 0.0
 
 
-@_row
+@inner
 def _exchange(one: Floats, two: Floats) -> None:
     for lane in range(one.size):
         low, high = one[lane], two[lane]
@@ -105,7 +101,7 @@ def _exchange(one: Floats, two: Floats) -> None:
         two[lane] = low if high < low else high
 
 
-@_row
+@inner
 def _sort(work: Floats, lanes: int) -> None:
     """Sort the dates of every lane by Batcher's merge exchange (1968, doi:10.1145/1468075.1468121)."""
     size, block = work.shape[0], 1
@@ -121,7 +117,7 @@ def _sort(work: Floats, lanes: int) -> None:
         block *= 2
 
 
-@_row
+@inner
 def _quantile(work: Floats, fraction: float, count: Doubles, out: Floats) -> None:
     for lane in range(out.size):
         size = int(count[lane])
@@ -135,7 +131,7 @@ def _quantile(work: Floats, fraction: float, count: Doubles, out: Floats) -> Non
         out[lane] = one + (two - one) * (place - below)
 
 
-@_row
+@inner
 def _write(code: int, sums: Doubles, low: Floats, high: Floats, out: Floats) -> None:
     """Write one statistic of a tile."""
     for lane in range(out.size):
@@ -158,7 +154,7 @@ def _write(code: int, sums: Doubles, low: Floats, high: Floats, out: Floats) -> 
         out[lane] = found
 
 
-@_row
+@inner
 def _gather(
     series: Floats, variable: int, start: int, days: Doubles, work: Floats, sums: Doubles, low: Floats, high: Floats
 ) -> None:
@@ -181,7 +177,7 @@ def _gather(
         _day_spread(days[date], place, means, sums[_DAY_SPREAD, :lanes])
 
 
-@_kernel
+@kernel
 def _reduce(
     series: Floats, variable: int, days: Doubles, codes: Codes, fractions: Doubles, work: Floats, sums: Doubles,
     out: Floats,

@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from terracube.processing.kernels.compiling import inner, kernel
 
 ELEVATION, SLOPE, ASPECT_SIN, ASPECT_COS, HILLSHADE = range(5)
 
-_LEAN: dict[str, Any] = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
-_row = njit(nogil=True, error_model="numpy", **_LEAN)
-_kernel = njit(nogil=True, error_model="numpy")
 
 type Floats = NDArray[np.float32]
 type Doubles = NDArray[np.float64]
 
 
-@_row
+@inner
 def _neighbour(dem: Doubles, row: int, col: int, down: int, right: int, otherwise: float) -> float:
     """Give a neighbour's height above the pixel; where it is missing, what continues the opposite one."""
     centre = dem[row, col]
@@ -29,7 +26,7 @@ def _neighbour(dem: Doubles, row: int, col: int, down: int, right: int, otherwis
     return found
 
 
-@_row
+@inner
 def _gradient(dem: Doubles, row: int, col: int, width: float, height: float) -> tuple[float, float]:
     """Give the rise towards east and towards north, in metres per metre."""
     north, south = _neighbour(dem, row, col, -1, 0, 0.0), _neighbour(dem, row, col, 1, 0, 0.0)
@@ -43,7 +40,7 @@ def _gradient(dem: Doubles, row: int, col: int, width: float, height: float) -> 
     return eastward / (8.0 * width), northward / (8.0 * height)
 
 
-@_row
+@inner
 def _value(code: int, east: float, north: float, light: Doubles) -> float:
     """Give one layer of a pixel from its gradient."""
     steep = math.sqrt(east * east + north * north)
@@ -57,7 +54,7 @@ def _value(code: int, east: float, north: float, light: Doubles) -> float:
     return -east / steep if code == ASPECT_SIN else -north / steep
 
 
-@_kernel
+@kernel
 def layers(
     dem: Doubles, width: Doubles, height: Doubles, light: Doubles, codes: NDArray[np.int64], out: Floats
 ) -> None:
