@@ -12,7 +12,7 @@ from terracube.cli.exits import EXPLAINED, plain, told_errors
 from terracube.cli.options import json_option
 from terracube.core.errors import InputError
 from terracube.cubes.sources import local_path
-from terracube.processing.landcover.models import Model, describe
+from terracube.processing.landcover.models import Model, describe, overall_accuracy
 from terracube.production.models import ASSET, to_model
 from terracube.stac import Catalog
 
@@ -48,7 +48,7 @@ def show(name: str, catalog_path: Path | None, as_json: bool) -> None:
 def told(facts: dict[str, Any]) -> str:
     """Tell the facts of a model in a page."""
     card, features = facts["card"], facts["features"]
-    counts = card.get("classes") or {}
+    counts = {one["code"]: one["samples"] for one in card.get("classes") or ()}
     kind = facts["classifier"] + (f" of {facts['trees']} trees" if facts["trees"] else "")
     lines = [
         plain(str(card.get("title") or "A model of land cover")),
@@ -59,14 +59,16 @@ def told(facts: dict[str, Any]) -> str:
         + plain("".join(f", {name} {card[name]}" for name in ("sensor", "collection", "period") if card.get(name))),
     ]
     lines += [f"  licence   {plain(str(card['licence']))}"] if card.get("licence") else []
-    judged = card.get("accuracy") or {}
     for name in ("blocked", "random"):
-        overall = (judged.get(name) or {}).get("scores", {}).get("overall", {}).get("mean")
-        lines += [] if overall is None else [f"  accuracy  {100 * overall:.1f} % by {name} folds"]
+        overall = overall_accuracy(card, name)
+        lines += [f"  accuracy  {100 * overall:.1f} % by {name} folds"] if overall is not None else []
+    if facts["temperature"] != 1:
+        error = (card.get("calibration") or {}).get("ece")
+        known = f", error {error:.3f} on the samples it was found on" if isinstance(error, int | float) else ""
+        lines += [f"  certainty calibrated, temperature {facts['temperature']:g}{known}"]
     lines += ["  classes"]
     lines += [
-        f"    {one['code']:>5}  {plain(one['name']):<30}{counts.get(str(one['code']), ''):>8}"
-        for one in facts["classes"]
+        f"    {one['code']:>5}  {plain(one['name']):<30}{counts.get(one['code'], ''):>8}" for one in facts["classes"]
     ]
     made = card.get("software") or {}
     return "\n".join([*lines, f"  made by   {plain(', '.join(f'{name} {made[name]}' for name in made))}"])

@@ -18,7 +18,6 @@ from terracube.cubes.engine import to_scheduler
 from terracube.production import RunOptions, RunRequest, RunResult, read_request, to_request
 from terracube.production import reproduce as reproduce_item
 from terracube.production import run as run_request
-from terracube.production.models import to_model
 from terracube.stac import Catalog
 
 _CODES = {"done": DONE, "planned": DONE, "partly": PARTLY, "nothing to do": NOTHING}
@@ -77,6 +76,8 @@ def _request(chain: str | None, given: dict[str, Any], catalog: Catalog) -> RunR
         return read_request(given["request_path"])
     parameters = _parameters(given)
     if given["model"] is not None:
+        from terracube.production.models import to_model  # brings all of land cover along
+
         model = to_model(catalog, given["model"])
         parameters["model"] = model.properties["terracube:model_digest"]
         trained_on = model.properties["terracube:model_card"].get("collection")

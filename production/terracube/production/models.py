@@ -33,9 +33,7 @@ class StoredModel:
     file: ModelFile
 
 
-def publish_model(
-    catalog: Catalog, model: Model, *, pages: Mapping[str, str] | None = None, inputs: Mapping[str, Any] | None = None
-) -> pystac.Item:
+def publish_model(catalog: Catalog, model: Model, *, pages: Mapping[str, str] | None = None) -> pystac.Item:
     """Put a model into a catalogue, unless it is there.
 
     Parameters
@@ -44,8 +42,6 @@ def publish_model(
     model : Model
     pages : mapping
         Texts to publish beside it, by file name: a report as HTML and as JSON.
-    inputs : mapping
-        What it was made of, as JSON: samples with their checksum, scenes.
 
     Returns
     -------
@@ -60,13 +56,13 @@ def publish_model(
         model.save(folder / "model.tcmodel")
         for name, text in (pages or {}).items():
             write_text(folder / name, text)
-        item = _item(item_id, model, folder, pages or {}, inputs or {})
+        item = _item(item_id, model, folder, pages or {})
         title = "Land-cover models"
         catalog.add_collection(describe_collection(MODELS, title=title, description="Trained models of land cover"))
         return catalog.publish(item, folder)
 
 
-def _item(item_id: str, model: Model, folder: Path, pages: Mapping[str, str], inputs: Mapping[str, Any]) -> pystac.Item:
+def _item(item_id: str, model: Model, folder: Path, pages: Mapping[str, str]) -> pystac.Item:
     card = model.card
     now = datetime.now(UTC).replace(microsecond=0)
     start, end = (_moment(card.get("period", {}).get(name)) for name in ("start", "end"))
@@ -75,7 +71,7 @@ def _item(item_id: str, model: Model, folder: Path, pages: Mapping[str, str], in
         "created": now.isoformat().replace("+00:00", "Z"),
         **mlm_properties(model),
         "terracube:model_digest": model.digest,
-        "terracube:model_card": {**card, "inputs": dict(inputs)},
+        "terracube:model_card": dict(card),
         "processing:software": software(),
     }
     bbox = card.get("bbox")

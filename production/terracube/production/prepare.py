@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pystac
 import xarray as xr
@@ -19,9 +19,11 @@ from terracube.cubes.plan import CubeSpec, mask_classes
 from terracube.cubes.sources import Given
 from terracube.cubes.storage import Layer
 from terracube.processing import Chain, ChainParameters, Estimate, get_chain
-from terracube.production.models import StoredModel, find_model
 from terracube.production.request import RunRequest
 from terracube.stac import Catalog, input_checksum, product_key, to_query
+
+if TYPE_CHECKING:
+    from terracube.production.models import StoredModel
 
 _BLOCKS = (1024, 512, 256, 128, 64)
 # Blocks per worker below which the last ones leave the other workers idle for long.
@@ -124,7 +126,7 @@ def prepare(
     """
     chain = get_chain(request.chain)
     asked = chain.to_parameters(request.parameters)
-    model = None if chain.resource is None else find_model(catalog, chain.resource(asked), request.collection)
+    model = _model(catalog, chain, asked, request.collection)
     parameters = chain.settled(asked, None if model is None else model.file)
     _check_bands(request.collection, parameters.bands)
     gone = {left.id for left in without}
@@ -155,6 +157,15 @@ def prepare(
         key=product_key(chain.digest(settled), target.as_dict(), inputs),
         model=model,
     )
+
+
+def _model(catalog: Catalog, chain: Chain, parameters: ChainParameters, collection: str) -> StoredModel | None:
+    """Find the model that the parameters name, if the chain needs one."""
+    if chain.resource is None:
+        return None
+    from terracube.production.models import find_model  # brings all of land cover along
+
+    return find_model(catalog, chain.resource(parameters), collection)
 
 
 def _check_bands(collection: str, bands: Sequence[str]) -> None:

@@ -80,7 +80,7 @@ class TrainResult:
             "sha256": self.model.digest,
             "classes": self.model.card["classes"],
             "features": len(self.model.features),
-            "accuracy": self.model.card.get("accuracy"),
+            "accuracies": self.model.card.get("accuracies"),
             "left_out": [{"id": one.id, "reason": one.reason} for one in self.scenes_left_out],
             "samples_left_out": [{"id": one.id, "reason": one.reason} for one in self.training.left_out],
             "seconds": {stage: round(value, 3) for stage, value in self.seconds.items()},
@@ -123,16 +123,17 @@ def _train(catalog: Catalog, asked: TrainRequest, clock: Clock) -> TrainResult:
     with clock.stage("samples"):
         samples = read_samples(path, label=asked.label, nomenclature=asked.nomenclature, columns=asked.columns)
         inputs: dict[str, Any] = {"samples": {"name": path.name, "sha256": file_sha256(path)}}
-    card = {"title": asked.title or None, "licence": asked.licence or None}
+    card: dict[str, Any] = {"title": asked.title or None, "licence": asked.licence or None}
     left_out: tuple[LeftOut, ...] = ()
     if isinstance(samples, Series):
+        card["inputs"] = inputs
         with clock.stage("train"):
             found = training(samples, None, asked.learn, features=asked.features, block=asked.block, card=card)
     else:
         scenes = _scenes(catalog, asked, samples, clock)
         left_out = scenes.left_out
         inputs["scenes"] = [{"id": name, "checksum": checksum} for name, checksum in scenes.inputs]
-        card |= {"collection": asked.collection, "sensor": sensor_of(asked.collection or "").name}
+        card |= {"inputs": inputs, "collection": asked.collection, "sensor": sensor_of(asked.collection or "").name}
         with clock.stage("train"):
             found = training(
                 samples, scenes.items, asked.learn, features=scenes.features, year=asked.year,
@@ -144,7 +145,7 @@ def _train(catalog: Catalog, asked: TrainRequest, clock: Clock) -> TrainResult:
         told = json.dumps(found.report.as_dict(), indent=2, allow_nan=False)
         pages = {"report.html": to_html(found.report), "report.json": told}
     with clock.stage("publish"):
-        item = publish_model(catalog, found.model, pages=pages, inputs=inputs)
+        item = publish_model(catalog, found.model, pages=pages)
     return TrainResult(item, found.model, found, left_out, clock.seconds)
 
 

@@ -288,21 +288,34 @@ def test_parameters_are_json() -> None:
 
 
 def test_nearly_what_was_published_on_real_samples(data_dir: Path) -> None:
-    """One random and one blocked cross-validation of Mato Grosso: above the plain support vector machine."""
+    """Linear discriminants of the chosen features: by blocks above the plain support vector machine (0.848 pooled)."""
     bench = runpy.run_path(str(Path(__file__).parents[3] / "benchmarks" / "landcover" / "accuracy.py"))
     _, table = bench["mato_grosso"](data_dir / "landcover")
     how = TrainParameters(algorithm="linear", class_weight="balanced")
     blocked = bench["judge"](table, how, "blocked", 100)
     # 218 of 1892 samples are of classes that lie in one block: 0.885 is the most there is.
-    assert blocked["pooled"] > 0.850
+    assert blocked["pooled"] > 0.855
     assert bench["judge"](table, how, "random", 100)["pooled"] > 0.965
+
+
+@pytest.mark.parametrize("score", ["accuracy", "balanced_accuracy"])
+def test_the_kernel_learner_chooses_by_its_score(score: str) -> None:
+    """Of a width that tells rare samples in the midst of others and one that cannot, the score takes the first."""
+    rng = np.random.default_rng(0)
+    X = rng.uniform(-3, 3, (300, 2))
+    y = np.where(np.hypot(*X.T) < 1.2, 7, 3)
+    found = KernelClassifier(gamma=(1e-6, 1.0), alpha=0.1, score=score).fit(X, y)
+    assert found.gamma_ == 0.5
+    assert (found.predict(X) == y).mean() > 0.95
 
 
 @pytest.mark.slow
 def test_goals_on_real_samples(data_dir: Path) -> None:
-    """The ensemble of the benchmark reaches .976 by random folds and .86 by blocks, choices nested."""
+    """The ensemble of the benchmark: .976 by random folds; by blocks .86 as mean of the folds, a little less pooled."""
     bench = runpy.run_path(str(Path(__file__).parents[3] / "benchmarks" / "landcover" / "accuracy.py"))
     _, table = bench["mato_grosso"](data_dir / "landcover")
     how = bench["CHOSEN"]["mato-grosso"]
-    assert bench["judge"](table, how, "blocked", 0)["mean_of_folds"] > 0.86
-    assert bench["judge"](table, how, "random", 0)["pooled"] > 0.974
+    blocked = bench["judge"](table, how, "blocked", 1)
+    assert blocked["mean_of_folds"] > 0.86
+    assert blocked["pooled"] > 0.853
+    assert bench["judge"](table, how, "random", 1)["pooled"] > 0.976

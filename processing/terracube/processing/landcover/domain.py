@@ -24,6 +24,8 @@ _AXES = 16
 _PROTOTYPES = 64
 _SHARE = 0.99
 # Beyond the upper quartile by this many interquartile ranges, a distance is an outlier (Tukey).
+LEAST = 10
+"""Samples below which no domain is described."""
 _WHISKER = 1.5
 _FOLDS = 5
 
@@ -117,7 +119,9 @@ class Domain:
         with np.errstate(over="ignore"):
             values = np.ascontiguousarray(X, np.float32)
         distances(values, self.shift, self.factor, self.axes, self.prototypes, found)
-        found[~np.isfinite(found)] = np.nan
+        # What is so far that its square is beyond float32 is far, not unknown.
+        found[~np.isfinite(found)] = np.inf
+        found[~np.isfinite(values).all(axis=0)] = np.nan
         return np.asarray(found / self.limit[0], np.float32)
 
 
@@ -168,8 +172,11 @@ def training_domain(
     member = np.arange(len(values)) if groups is None else np.unique(np.asarray(groups), return_inverse=True)[1]
     _need(member.shape == complete.shape, "groups", f"({len(values)},)", str(member.shape))
     values, member = values[complete], member[complete]
-    least = 10
-    _need(len(values) >= least, "X", f"at least {least} complete samples", str(len(values)))
+    # K-means and folds look at rows in their order, which must not matter.
+    order = np.lexsort((*values.T[::-1], *([] if groups is None else [member])))
+    values = values[order]
+    member = np.arange(len(values)) if groups is None else np.unique(member[order], return_inverse=True)[1]
+    _need(len(values) >= LEAST, "X", f"at least {LEAST} complete samples", str(len(values)))
     factor = _weighted(values, weights)
     held_out = np.empty(len(values), np.float32)
     for train, test in _folds(member, seed):
@@ -213,6 +220,8 @@ def _weighted(values: NDArray[np.float64], weights: ArrayLike | None) -> NDArray
     """Give what each feature is multiplied with, so that the weighted features scatter by 1 on average."""
     spread = values.std(axis=0)
     # A feature that never changed says something as soon as it does, in its own unit.
+    # Equal numbers have a spread of rounding errors, which says nothing.
+    spread[np.ptp(values, axis=0) <= 1e-6 * np.abs(values).max(axis=0)] = 0.0
     factor = 1.0 / np.where(spread > 0, spread, 1.0)
     if weights is None:
         return factor

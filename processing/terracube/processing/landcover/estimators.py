@@ -113,7 +113,7 @@ def _kernel(how: TrainParameters, chosen: Mapping[str, Any]) -> Any:
 
     choices = _KERNEL_CHOICES if how.tune else {}
     open_choices = {name: values for name, values in choices.items() if name not in chosen}
-    learner = KernelClassifier(class_weight=how.class_weight, random_state=how.seed, **open_choices)
+    learner = KernelClassifier(class_weight=how.class_weight, score=how.score, random_state=how.seed, **open_choices)
     return _set(learner, chosen)
 
 

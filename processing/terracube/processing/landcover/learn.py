@@ -52,6 +52,10 @@ class TrainParameters(BaseModel):
     trees: int = Field(default=200, ge=1, le=5000, description="trees of a forest")
     folds: int = Field(default=5, ge=2, le=50, description="folds, of tuning and of validation")
     repeats: int = Field(default=3, ge=0, le=100, description="cross-validations, each with folds of its own")
+    calibrate: bool = Field(
+        default=True,
+        description="make probabilities true by a temperature, found on held-out samples; no class changes",
+    )
     seed: int = Field(default=0, ge=0, le=2**31 - 1)
 
 
@@ -116,7 +120,14 @@ def fit(
     """
     how = to_parameters(params, **options)
     values, codes = _checked(X, y, features)
-    member = None if groups is None else _members(groups, len(codes))
+    _check_codes(codes)
+    return _fit(values, codes, None if groups is None else _members(groups, len(codes)), how)
+
+
+def _fit(
+    values: NDArray[np.float32], codes: NDArray[np.int64], member: NDArray[np.int64] | None, how: TrainParameters
+) -> Any:
+    """Learn from a checked table, or from a part of one: in a part, a class may have a single sample."""
     if how.algorithm == "ensemble":
         return _ensemble(values, codes, member, how)
     chosen = how.parameters
@@ -142,9 +153,10 @@ def validate_fit(
     how = to_parameters(params, **options)
 
     def learn(part: NDArray[Any], codes: NDArray[Any], member: NDArray[Any] | None) -> Any:
-        return fit(part, codes, groups=member, params=how)
+        return _fit(part, codes, member, how)
 
     values, codes = _checked(X, y, None)
+    _check_codes(codes)
     seeds = range(how.seed, how.seed + max(1, how.repeats))
     return cross_validate(learn, values, codes, groups, folds=how.folds, seeds=seeds, nested=True)
 
@@ -164,9 +176,10 @@ def train_table(
     Parameters
     ----------
     X, y, features, groups, params
-        As for :func:`fit`. With ``repeats`` above 0 the model is cross-validated.
+        As for :func:`fit`. With ``repeats`` above 0 the model is cross-validated. With ``calibrate`` the temperature
+        of its probabilities is found on samples held out in that (in folds of its own without repeats).
     told : mapping, optional
-        ``nomenclature`` and ``spec`` of the model, plain JSON.
+        ``nomenclature`` and ``spec`` of the model, plain JSON; ``temperature``, if it is known already.
     card : mapping, optional
         Further entries of the card (title, licence, data checksums, dates); they win over what is found here.
 
@@ -180,17 +193,75 @@ def train_table(
     InputError
         As :func:`fit`.
     """
-    from terracube.processing.landcover.domain import training_domain
+    from terracube.processing.landcover.domain import LEAST, training_domain
     from terracube.processing.landcover.models import Model
 
     how = to_parameters(params)
     values, codes = _checked(X, y, features)
     estimator = fit(values, codes, features, groups=groups, params=how)
-    domain = training_domain(values, groups=groups, seed=how.seed)
-    entries = {**_card(values, codes, features, groups, how), **(card or {})}
+    # Of few samples, or of one place, nobody can say what is unlike them: then maps tell nothing of it.
+    several = groups is None or len(np.unique(np.asarray(groups))) > 1
+    domain = training_domain(values, groups=groups, seed=how.seed) if several and len(values) >= LEAST else None
+    found, heat = _validated(values, codes, groups, how, known="temperature" in (told or {}))
+    entries = {**_card(values, codes, features, groups, how), **found, **(card or {})}
     return Model.from_sklearn(
-        estimator, features=list(features), extras=domain.arrays(), card=entries, **dict(told or {})
+        estimator,
+        features=list(features),
+        extras={} if domain is None else domain.arrays(),
+        card=entries,
+        **{"temperature": heat, **(told or {})},
     )
+
+
+def _validated(
+    values: NDArray[np.float32],
+    codes: NDArray[np.int64],
+    groups: ArrayLike | None,
+    how: TrainParameters,
+    *,
+    known: bool,
+) -> tuple[Json, float]:
+    """Give what cross-validation has to say on the card, and the temperature of the probabilities."""
+    from terracube.processing.landcover.tempering import calibrated, find_temperature
+
+    calibrate = how.calibrate and not known
+    if how.repeats:
+        cross = validate_fit(values, codes, groups, params=how)
+        better = calibrated(cross, groups) if calibrate else None
+        told = (cross if better is None else better.cross).as_dict()
+        entries: Json = {"accuracies": {name: told[name] for name in ("random", "blocked", "headline", "notes")}}
+        return (entries, 1.0) if better is None else (entries | {"calibration": better.as_dict()}, better.temperature)
+    if not calibrate:
+        return {}, 1.0
+    member = None if groups is None else _members(groups, len(codes))
+    heat = find_temperature(_held_out(values, codes, member, how), codes, np.unique(codes))
+    return {"calibration": {"temperature": heat, "found_on": "samples held out in folds"}}, heat
+
+
+def _held_out(
+    values: NDArray[np.float32], codes: NDArray[np.int64], member: NDArray[np.int64] | None, how: TrainParameters
+) -> NDArray[np.float32]:
+    """Give what is said of each sample by a model that had not seen its fold; NaN if it had not seen its class."""
+    classes, number = np.unique(codes, return_inverse=True)
+    out = np.full((len(codes), len(classes)), np.nan, np.float32)
+    for train, test in _folds(number, member, how):
+        learnt = np.unique(codes[train])
+        if len(learnt) > 1:
+            rows = test[np.isin(codes[test], learnt)]
+            if len(rows):
+                part = None if member is None else member[train]
+                out[rows] = 0
+                said = _fit(values[train], codes[train], part, how).predict_proba(values[rows])
+                out[np.ix_(rows, np.searchsorted(classes, learnt))] = said
+    return out
+
+
+def _folds(number: NDArray[Any], member: NDArray[np.int64] | None, how: TrainParameters) -> list[tuple[Any, Any]]:
+    """Share out samples by whole groups, if there are several."""
+    from terracube.processing.landcover.learners import folds_of
+
+    several = member is not None and len(np.unique(member)) > 1
+    return folds_of(number, member if several else None, how.seed, folds=how.folds)
 
 
 def _card(
@@ -201,14 +272,9 @@ def _card(
 
     found, counts = np.unique(codes, return_counts=True)
     low, middle, high = np.quantile(values, [0.01, 0.5, 0.99], axis=0).round(6).tolist()
-    accuracies: Json = {}
-    if how.repeats:
-        told = validate_fit(values, codes, groups, params=how).as_dict()
-        accuracies = {name: told[name] for name in ("random", "blocked", "headline", "notes")}
     return make_card(
         classes=[{"code": code, "samples": count} for code, count in zip(found.tolist(), counts.tolist(), strict=True)],
         features=list(features),
-        accuracies=accuracies,
         domain={"quantiles": [0.01, 0.5, 0.99], "values": [low, middle, high]},
         training=how.model_dump(mode="json"),
         samples=len(codes),
@@ -245,7 +311,6 @@ def _checked(
         todo = "leave out samples with missing features"
         got = f"{int(bad.sum())} that are not"
         raise InputError("features must be finite to learn from", where=where, got=got, todo=todo)
-    _check_codes(codes)
     return table, codes.astype(np.int64)
 
 
@@ -283,7 +348,7 @@ def _ensemble(
     parts = []
     for name in how.members:
         alone = how.model_copy(update={"algorithm": name})
-        parts.append((name, fit(values, codes, groups=member, params=alone)))
+        parts.append((name, _fit(values, codes, member, alone)))
     return Ensemble(parts)
 
 
@@ -293,11 +358,7 @@ def _tuned(
     """Give the parameters that do best in inner folds; of equal ones the first of the grid."""
     from sklearn.metrics import accuracy_score, balanced_accuracy_score
 
-    from terracube.processing.landcover.learners import folds_of
-
-    number = np.unique(codes, return_inverse=True)[1]
-    several = member is not None and len(np.unique(member)) > 1
-    folds = folds_of(number, member if several else None, how.seed, folds=how.folds)
+    folds = _folds(np.unique(codes, return_inverse=True)[1], member, how)
     judge = balanced_accuracy_score if how.score == "balanced_accuracy" else accuracy_score
     grid = grid_of(how)
     best, chosen = -1.0, dict(how.parameters)
@@ -352,11 +413,27 @@ def _run(
     member: NDArray[np.int64] | None,
     how: TrainParameters,
 ) -> Any:
-    if how.algorithm == "kernel":
-        return estimator.fit(values, codes, **({} if member is None else {"kernelclassifier__groups": member}))
-    if how.algorithm == "xgboost":
-        return _run_xgboost(estimator, values, codes, how)
-    return estimator.fit(values, codes)
+    try:
+        if how.algorithm == "kernel":
+            return estimator.fit(values, codes, **({} if member is None else {"kernelclassifier__groups": member}))
+        if how.algorithm == "xgboost":
+            return _run_xgboost(estimator, values, codes, how)
+        return estimator.fit(values, codes)
+    except _refusals(how.algorithm) as error:
+        raise InputError(
+            "the algorithm refuses its parameters or samples",
+            where=how.algorithm,
+            got=" ".join(str(error).split())[:300],
+        ) from error
+
+
+def _refusals(algorithm: Algorithm) -> tuple[type[Exception], ...]:
+    """Name what the library of an algorithm raises for parameters that it cannot use."""
+    if algorithm == "lightgbm":
+        from lightgbm.basic import LightGBMError
+
+        return ValueError, TypeError, LightGBMError
+    return ValueError, TypeError
 
 
 def _run_xgboost(estimator: Any, values: NDArray[np.float32], codes: NDArray[np.int64], how: TrainParameters) -> Any:

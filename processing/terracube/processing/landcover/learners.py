@@ -37,6 +37,8 @@ class KernelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # 
         Strength of the regularisation; of several, the best is chosen.
     class_weight : {"balanced", None}
         Whether classes count alike however many samples they have.
+    score : {"accuracy", "balanced_accuracy"}
+        What is looked at where ``gamma`` and ``alpha`` are chosen; of equally good ones, the smaller log loss decides.
     random_state : int
         Of the folds.
 
@@ -63,11 +65,13 @@ class KernelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # 
         gamma: float | Sequence[float] = 0.4,
         alpha: float | Sequence[float] = 0.1,
         class_weight: str | None = None,
+        score: str = "accuracy",
         random_state: int = 0,
     ) -> None:
         self.gamma = gamma
         self.alpha = alpha
         self.class_weight = class_weight
+        self.score = score
         self.random_state = random_state
 
     def fit(self, X: ArrayLike, y: ArrayLike, groups: ArrayLike | None = None) -> Self:
@@ -93,16 +97,18 @@ class KernelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # 
         self.offset_ = target.mean(axis=0)
         parts = _parts(number, groups, self.random_state)
         square = _squares(values)
-        best = (np.inf, 0.0, 0.0, 1.0)
+        best = (np.inf, np.inf, 0.0, 0.0, 1.0)
         for gamma in np.atleast_1d(self.gamma):
             alike = np.exp(square * (-float(gamma) / values.shape[1]))
             for alpha in np.atleast_1d(self.alpha):
                 weights, held_out = self._solve(alike, target, float(alpha) / self._weight(number), parts)
-                loss, temperature = _temper(held_out + self.offset_, number)
-                if loss < best[0]:
-                    best = (loss, float(gamma), float(alpha), temperature)
+                held_out += self.offset_
+                loss, temperature = _temper(held_out, number)
+                found = self._wrong(held_out, number), loss
+                if found < best[:2]:
+                    best = (*found, float(gamma), float(alpha), temperature)
                     self.weights_ = weights
-        _, gamma, self.alpha_, self.temperature_ = best
+        *_, gamma, self.alpha_, self.temperature_ = best
         self.gamma_ = gamma / values.shape[1]
         self.centres_ = values
         return self
@@ -125,6 +131,13 @@ class KernelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # 
         """Give the most probable class of each row; of equal ones the first."""
         return np.asarray(self.classes_[self.predict_proba(X).argmax(axis=1)])
 
+    def _wrong(self, scores: NDArray[np.float64], number: Rows) -> float:
+        """Give the share of samples, or its mean over the classes, whose class has not the highest score."""
+        wrong = scores.argmax(axis=1) != number
+        if self.score == "accuracy":
+            return float(wrong.mean())
+        return float(np.mean(np.bincount(number, wrong) / np.bincount(number)))
+
     def _weight(self, number: Rows) -> NDArray[np.float64]:
         """Give the weight of each sample, 1 on average."""
         if self.class_weight is None:
@@ -136,11 +149,9 @@ class KernelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # 
         self, alike: NDArray[np.float64], target: NDArray[np.float64], ridge: NDArray[np.float64], parts: list[Rows]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Solve the regression; give its weights, and what is said of each fold without it, less the offset."""
-        from scipy.linalg import cho_factor, cho_solve
-
         system = alike.copy()
         system[np.diag_indices_from(system)] += ridge
-        inverse = cho_solve(cho_factor(system, overwrite_a=True), np.eye(len(system)), overwrite_b=True)
+        inverse = _inverse(system)
         wanted = target - self.offset_
         weights = inverse @ wanted
         held_out = np.empty_like(wanted)
@@ -259,6 +270,16 @@ def _squares(values: NDArray[np.float64]) -> NDArray[np.float64]:
     from sklearn.metrics import euclidean_distances
 
     found: NDArray[np.float64] = euclidean_distances(values, squared=True)
+    return found
+
+
+def _inverse(system: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Invert a symmetric positive definite matrix, which is lost; half the work of solving for the identity."""
+    from scipy.linalg import cho_factor
+    from scipy.linalg.lapack import dpotri
+
+    half = np.tril(dpotri(cho_factor(system, lower=True, overwrite_a=True)[0], lower=True)[0])
+    found: NDArray[np.float64] = half + np.tril(half, -1).T
     return found
 
 

@@ -20,6 +20,7 @@ from terracube.processing.landcover.features import FeatureSpec, FeatureTable, f
 from terracube.processing.landcover.learn import TrainParameters, to_parameters, train_table, validate_fit
 from terracube.processing.landcover.models import Model
 from terracube.processing.landcover.samples import Drawing, Samples, Series, blocks, extract
+from terracube.processing.landcover.tempering import calibrated
 
 # Blocks of the headline cross-validation: so many along the longer side of the region, unless told.
 _BLOCKS = 10
@@ -36,7 +37,7 @@ class Training:
     report: Report | None
     """Cross-validation by random and by blocked folds; ``None`` without repeats."""
     left_out: tuple[LeftOut, ...]
-    """Samples that could not be used, and why."""
+    """Samples that could not be used, and why; and classes of which none could."""
 
 
 def train(
@@ -105,9 +106,17 @@ def training(
     EmptyResultError
         If no sample has features.
     """
+    if len(np.unique(samples.weight)) > 1:
+        raise InputError(
+            "learners do not take weights of samples yet",
+            where="weight",
+            expected="the same for all",
+            got=f"{samples.weight.min():g} to {samples.weight.max():g}",
+            todo='balance(samples) without weigh=True, or TrainParameters(class_weight="balanced")',
+        )
     series, spec = _series(samples, source, features, year, drawing, load_options)
     table = feature_table(series, spec)
-    used = np.isfinite(table.values).all(axis=1)
+    used = np.isfinite(table.values).all(axis=1) & (table.count > 0)
     unseen = tuple(
         LeftOut(str(name), "no clear date" if not count else "a feature cannot be known")
         for name, count in zip(series.sample[~used], table.count[~used], strict=True)
@@ -115,18 +124,24 @@ def training(
     if not used.any():
         raise EmptyResultError("no sample has features", got="; ".join(f"{one.id}: {one.reason}" for one in unseen[:3]))
     kept = series.take(used)
+    lost = tuple(
+        LeftOut(f"class {code}", "none of its samples could be used, so the model does not know it")
+        for code in np.setdiff1d(samples.labels, kept.labels).tolist()
+    )
     members, side = _members(kept, block)
     nomenclature = None if series.nomenclature is None else series.nomenclature.model_dump(mode="json")
     how = to_parameters(params)
     values, names = table.values[used], spec.names()
     cross = validate_fit(values, kept.labels, members, params=how) if how.repeats else None
     facts = {**_facts(kept, table, used, side), "training": how.model_dump(mode="json")}
-    facts |= {"accuracy": None if cross is None else cross.as_dict(), **(card or {})}
-    told = {"spec": spec.to_json(), "nomenclature": nomenclature}
-    quick = how.model_copy(update={"repeats": 0})
+    told: dict[str, Any] = {"spec": spec.to_json(), "nomenclature": nomenclature}
+    quick = how.model_copy(update={"repeats": 0, "calibrate": how.calibrate and cross is None})
+    if cross is not None and how.calibrate and (better := calibrated(cross, members)) is not None:
+        cross, told["temperature"], facts["calibration"] = better.cross, better.temperature, better.as_dict()
+    facts |= {"accuracies": None if cross is None else cross.as_dict(), **(card or {})}
     model = train_table(values, kept.labels, names, groups=members, params=quick, told=told, card=facts)
     report = None if cross is None else training_report(cross, nomenclature=series.nomenclature)
-    return Training(model, series, report, (*series.left_out, *unseen))
+    return Training(model, series, report, (*lost, *series.left_out, *unseen))
 
 
 def _series(
@@ -195,5 +210,9 @@ def _facts(series: Series, table: FeatureTable, used: NDArray[np.bool_], side: f
     if len(known):
         last = known.max() + np.timedelta64(math.ceil(float(series.days[-1])), "D")
         facts["period"] = {"start": str(known.min()), "end": str(last)}
+    if series.nomenclature is not None:
+        facts["classes_without_samples"] = [
+            code for code in series.nomenclature.codes if code not in set(series.labels.tolist())
+        ]
     regions = {str(name): int(count) for name, count in zip(*np.unique(series.region, return_counts=True), strict=True)}
     return facts | ({"regions": regions} if set(regions) != {""} else {})

@@ -198,18 +198,22 @@ def _wilson(right: Floats, counts: NDArray[np.int64]) -> tuple[Floats, Floats]:
     return low, high
 
 
-def temperature(probabilities: ArrayLike, labels: ArrayLike, codes: Sequence[int]) -> float:
-    """Give the exponent 1/T by which probabilities become calibrated: ``p**(1/T)``, scaled to sum 1.
+def temperature(probabilities: ArrayLike, labels: ArrayLike, codes: Sequence[int], *, score: str = "log_loss") -> float:
+    """Give the T of the exponent 1/T by which probabilities become calibrated: ``p**(1/T)``, scaled to sum 1.
 
     Parameters
     ----------
     probabilities, labels, codes
         As for :func:`calibration`.
+    score : str
+        What is made least: ``"log_loss"``, or ``"brier"``, the mean of the squared differences from certainty, which
+        is to be taken where a model may give the true class no chance at all, as the votes of a forest do: the
+        logarithm would see nothing else.
 
     Returns
     -------
     float
-        T: above 1 the model was too sure. Found where the log loss is least, between 1/20 and 20.
+        T: above 1 the model was too sure. Between 1/20 and 20.
 
     References
     ----------
@@ -223,11 +227,18 @@ def temperature(probabilities: ArrayLike, labels: ArrayLike, codes: Sequence[int
     place = np.argsort(np.asarray(codes))[np.searchsorted(np.sort(np.asarray(codes)), truth[kept])]
     logs = np.log(np.maximum(chances[kept], _LEAST))
 
+    if score not in ("log_loss", "brier"):
+        raise InputError("unknown score", where="score", expected="'log_loss' or 'brier'", got=repr(score)[:40])
+    rows = np.arange(place.size)
+
     def loss(log_t: float) -> float:
         scaled = logs / math.exp(log_t)
         scaled = scaled - scaled.max(axis=1, keepdims=True)
-        sums = np.log(np.exp(scaled).sum(axis=1))
-        return float((sums - scaled[np.arange(place.size), place]).mean())
+        sums = np.exp(scaled).sum(axis=1)
+        if score == "log_loss":
+            return float((np.log(sums) - scaled[rows, place]).mean())
+        again = np.exp(scaled) / sums[:, None]
+        return float(((again**2).sum(axis=1) - 2 * again[rows, place] + 1).mean())
 
     found = minimize_scalar(loss, bounds=(-math.log(20), math.log(20)), method="bounded")
     return float(math.exp(found.x))

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from datetime import date
+from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict, JsonValue
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from terracube.core.validation import validated
-from terracube.processing.landcover.models.model import Model
+
+if TYPE_CHECKING:
+    from terracube.processing.landcover.models.model import Model
 
 _LIBRARIES = ("terracube", "numpy", "numba", "scikit-learn", "lightgbm", "xgboost")
 
@@ -24,42 +28,57 @@ class ClassCount(BaseModel):
     years: dict[str, int] = {}
 
 
+class Period(BaseModel):
+    """First and last day of the observations."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    start: date
+    end: date
+
+
 class Card(BaseModel):
-    """A model card; every entry is optional, and further entries are kept.
+    """A model card; every entry is optional, and further entries are kept. A model refuses a card of another form."""
 
-    Attributes
-    ----------
-    title, description, licence, citation : str
-        For people.
-    classes : list of ClassCount
-        Samples per class, region and year.
-    features : list of str
-        Names of the features in order.
-    dates : list of str
-        Dates to which the series were filled, or the first and the last day of the season.
-    accuracies : dict
-        Figures by design: ``random`` and ``blocked`` (the headline) cross-validation, area-weighted validation.
-    domain : dict
-        What the samples cover, such as quantiles per feature.
-    software : dict
-        Versions of libraries.
-    data : dict
-        Sha256 of each file of samples.
-    """
+    model_config = ConfigDict(frozen=True, extra="allow", allow_inf_nan=False)
 
-    model_config = ConfigDict(frozen=True, extra="allow")
-
-    title: str = ""
-    description: str = ""
-    licence: str = ""
-    citation: str = ""
+    title: str | None = Field(default=None, max_length=1000)
+    """For people, as are description, licence and citation."""
+    description: str | None = None
+    licence: str | None = Field(default=None, max_length=1000)
+    citation: str | None = None
+    samples: int | None = None
+    """Number of samples."""
     classes: tuple[ClassCount, ...] = ()
+    """Samples of each class."""
+    regions: dict[str, int] = {}
+    """Samples of each region."""
+    groups: int | None = None
+    """Number of groups (polygons, blocks) that validation kept whole."""
     features: tuple[str, ...] = ()
-    dates: tuple[str, ...] = ()
-    accuracies: dict[str, JsonValue] = {}
+    """Names of the features, in order."""
+    period: Period | None = None
+    """Of the observations."""
+    bbox: tuple[float, float, float, float] | None = None
+    """Of the samples: west, south, east, north in degrees."""
+    sensor: str | None = None
+    """Of the scenes, as our descriptions of sensors name it."""
+    collection: str | None = None
+    """Of the scenes."""
+    block_degrees: float | None = None
+    """Side of the blocks of the headline cross-validation."""
+    training: dict[str, JsonValue] = {}
+    """Parameters of the training."""
+    accuracies: dict[str, JsonValue] | None = None
+    """Cross-validations: ``random`` and ``blocked``, of which ``headline`` names one."""
+    calibration: dict[str, JsonValue] | None = None
+    """Temperature of the probabilities, and their error."""
     domain: dict[str, JsonValue] = {}
+    """What the samples cover: quantiles of each feature."""
     software: dict[str, str] = {}
-    data: dict[str, str] = {}
+    """Versions of libraries."""
+    inputs: dict[str, JsonValue] = {}
+    """What it was made of, with checksums."""
 
 
 def make_card(**entries: Any) -> dict[str, Any]:
@@ -77,6 +96,31 @@ def make_card(**entries: Any) -> dict[str, Any]:
     """
     entries.setdefault("software", software())
     return validated(Card, entries, what="the model card is wrong").model_dump(mode="json")
+
+
+def check_card(card: Mapping[str, Any]) -> None:
+    """Refuse a card whose entries are of a wrong form.
+
+    Raises
+    ------
+    InputError
+        Naming each entry that is wrong.
+    """
+    validated(Card, dict(card), what="the model card is wrong")
+
+
+def overall_accuracy(card: Mapping[str, Any], scheme: str) -> float | None:
+    """Give the mean overall accuracy of a scheme of cross-validation; ``None`` where the card does not tell.
+
+    Examples
+    --------
+    >>> overall_accuracy({"accuracies": {"blocked": {"scores": {"overall": {"mean": 0.8}}}}}, "blocked")
+    0.8
+    """
+    found: Any = card
+    for name in ("accuracies", scheme, "scores", "overall", "mean"):
+        found = found.get(name) if isinstance(found, Mapping) else None
+    return float(found) if isinstance(found, int | float) else None
 
 
 def software() -> dict[str, str]:

@@ -11,9 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from terracube.processing.kernels import forest as kernel
+from terracube.processing.kernels.forest_votes import exact, probabilities
+from terracube.processing.kernels.forest_walk import sum_leaves
 from terracube.processing.landcover.models import trees as flat
 from terracube.processing.landcover.models.checks import Arrays, Facts, check_offsets, demand
-from terracube.processing.landcover.models.protocol import BLOCK, MAX_CLASSES, MAX_FEATURES
+from terracube.processing.landcover.models.protocol import MAX_CLASSES, MAX_FEATURES
 
 # Above this the probabilities of the leaves are not spread into a table, and every pixel is walked the exact way.
 MAX_TABLE = 1 << 30
@@ -72,15 +74,31 @@ class Forest:
 
     def probabilities(self, x: NDArray[np.floating[Any]], out: NDArray[np.float32]) -> None:
         """Fill ``out`` (n, classes) from C-contiguous ``x`` (n, features)."""
-        trees, leaves = self._packed
-        for begin in range(0, len(x), BLOCK):
-            rows = np.array(x[begin : begin + BLOCK], np.float32, order="C", copy=None)
-            # One kind of array only, or the kernels are compiled twice.
-            rows = rows if rows.flags.writeable else rows.copy()
-            part = out[begin : begin + BLOCK]
-            kernel.exact(
-                rows.ravel().view(np.int32), _doubtful(self, rows, part), trees, leaves, np.empty(self.n_classes), part
-            )
+        rows = _plain(x)
+        self._fill(kernel.Pixels(rows.reshape(-1).view(np.int32), self.n_features, 1), out)
+
+    def by_columns(self, x: NDArray[np.float32], out: NDArray[np.float32]) -> NDArray[np.int32]:
+        """Fill ``out`` (n, classes) from ``x`` (features, n), where NaN and infinity are missing values.
+
+        Returns
+        -------
+        (n,) array of int32
+            How many features of each pixel are there; the probabilities of one that lacks some are of no meaning
+            unless the trees say where missing values go.
+        """
+        columns = _plain(x)
+        return self._fill(kernel.Pixels(columns.reshape(-1).view(np.int32), 1, columns.shape[1]), out)
+
+    def _fill(self, pixels: kernel.Pixels, out: NDArray[np.float32]) -> NDArray[np.int32]:
+        """Fill ``out`` block by block; count the features that are there."""
+        finite = np.zeros(len(out), np.int32)
+        sums = np.empty(self.n_classes)
+        size = kernel.block_of(self.n_features)
+        for first in range(0, len(out), size):
+            part = out[first : first + size]
+            doubtful = _doubtful(self, pixels, first, part, finite[first : first + size])
+            exact(pixels, first, doubtful, *self._packed, sums, part)
+        return finite
 
     def arrays(self) -> Mapping[str, NDArray[Any]]:
         """Give the arrays that make the forest again."""
@@ -149,20 +167,30 @@ _ARRAYS: dict[str, type[np.generic]] = {
 }
 
 
-def _doubtful(forest: Forest, rows: NDArray[np.float32], out: NDArray[np.float32]) -> NDArray[np.int64]:
-    """Fill ``out`` the fast way; give the pixels that have to be walked the exact way."""
+def _plain(x: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
+    """Give the same values as the one kind of array for which the kernels are compiled."""
+    values = np.array(x, np.float32, order="C", copy=None)
+    return values if values.flags.writeable else values.copy()
+
+
+def _doubtful(
+    forest: Forest, pixels: kernel.Pixels, first: int, out: NDArray[np.float32], finite: NDArray[np.int32]
+) -> NDArray[np.int64]:
+    """Fill ``out`` the fast way, count finite features; give the pixels that have to be walked the exact way."""
+    bits, features = kernel.tile_bits(forest.n_features), forest.n_features
+    tiles = np.empty(-(-len(out) // (1 << bits)) * (features << bits), np.int32)
+    kernel.lay(pixels, first, features, tiles, finite)
     if forest._without_table:
-        return np.arange(len(rows))
+        return np.arange(len(out))
     trees, leaves = forest._packed
-    sums = np.empty(len(rows) * leaves.width, np.uint64)
-    kernel.sum_leaves(kernel.ranks(rows), len(rows), trees, leaves, sums)
-    doubtful = np.empty(len(rows) + 1, np.int64)
-    count = kernel.probabilities(
-        sums.view(np.uint32).reshape(len(rows), -1), len(forest.start) - 1, leaves.scale, out, doubtful
-    )
+    sums = np.empty(len(out) * leaves.width, np.uint64)
+    sum_leaves(tiles, bits, len(out), trees, leaves, sums)
+    doubtful = np.empty(len(out) + 1, np.int64)
+    table = sums.view(np.uint32).reshape(len(out), -1)
+    count = probabilities(table, len(forest.start) - 1, leaves.scale, out, doubtful)
     if not forest.takes_missing:
         return doubtful[:count]
-    return np.union1d(doubtful[:count], np.flatnonzero(np.isnan(rows).any(axis=1)))
+    return np.union1d(doubtful[:count], np.flatnonzero(finite < features))
 
 
 def _check_sizes(forest: Forest) -> None:

@@ -14,7 +14,15 @@ from numpy.typing import ArrayLike, NDArray
 from terracube.core.errors import InputError
 from terracube.processing.kernels.temper import temper
 from terracube.processing.landcover.models import convert, file
-from terracube.processing.landcover.models.protocol import BLOCK, MAX_CLASSES, MAX_FEATURES, MAX_NAME, Classifier
+from terracube.processing.landcover.models.card import check_card
+from terracube.processing.landcover.models.protocol import (
+    BLOCK,
+    MAX_CLASSES,
+    MAX_FEATURES,
+    MAX_NAME,
+    ByColumns,
+    Classifier,
+)
 
 type Json = dict[str, Any]
 
@@ -68,6 +76,7 @@ class Model:
     temperature: float = 1.0
 
     def __post_init__(self) -> None:
+        check_card(self.card)
         _check_names(self.features)
         _check_codes(self.classes)
         _check_temperature(self.temperature)
@@ -184,6 +193,10 @@ class Model:
     def _fill(self, rows: NDArray[np.floating[Any]], out: NDArray[np.float32]) -> None:
         """Fill ``out`` (n, classes) with calibrated probabilities of C-contiguous ``rows`` (n, features)."""
         self.classifier.probabilities(rows, out)
+        self._calibrate(out)
+
+    def _calibrate(self, out: NDArray[np.float32]) -> None:
+        """Apply the temperature to probabilities (n, classes), in place."""
         if self.temperature != 1:
             temper(out, 1 / self.temperature)
 
@@ -225,13 +238,18 @@ class Model:
 
     def _block(self, values: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
         """Classify a block of pixels (features, n), which may have missing features; (classes, n)."""
-        rows = np.ascontiguousarray(values.T)
-        valid = np.isfinite(rows)
-        lost = ~(valid.any(axis=1) if self.missing else valid.all(axis=1))
-        rows[~valid] = np.nan if self.missing else 0.0
-        probable = np.empty((len(rows), len(self.classes)), np.float32)
-        self._fill(rows, probable)
-        probable[lost] = np.nan
+        probable = np.empty((values.shape[1], len(self.classes)), np.float32)
+        needed = 1 if self.missing else len(self.features)
+        if isinstance(self.classifier, ByColumns) and values.dtype == np.float32:
+            found = self.classifier.by_columns(values, probable)
+            self._calibrate(probable)
+        else:
+            rows = np.ascontiguousarray(values.T)
+            valid = np.isfinite(rows)
+            found = valid.sum(axis=1, dtype=np.int32)
+            rows[~valid] = np.nan if self.missing else 0.0
+            self._fill(rows, probable)
+        probable[found < needed] = np.nan
         return probable.T
 
     def _checked(self, X: ArrayLike) -> NDArray[np.floating[Any]]:

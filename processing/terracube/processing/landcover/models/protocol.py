@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,4 +47,13 @@ class Classifier(Protocol):
 
     def facts(self) -> dict[str, Any]:
         """Give the numbers and words that make the classifier again, as plain JSON."""
+        ...
+
+
+@runtime_checkable
+class ByColumns(Protocol):
+    """A classifier that takes features as blocks of a cube come: feature after feature, pixels side by side."""
+
+    def by_columns(self, x: NDArray[np.float32], out: NDArray[np.float32]) -> NDArray[np.int32]:
+        """Fill ``out`` (n, classes) from ``x`` (features, n); count the finite features of each pixel, (n,)."""
         ...
