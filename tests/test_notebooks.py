@@ -12,9 +12,11 @@ NOTEBOOKS = sorted((Path(__file__).resolve().parent.parent / "notebooks").glob("
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_runs(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_runs(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
     """No cell fails, and at least three cells show a picture."""
     monkeypatch.setenv("TMPDIR", str(tmp_path))
+    if "TERRACUBE_DATA" in path.read_text(encoding="utf-8"):
+        monkeypatch.setenv("TERRACUBE_DATA", str(request.getfixturevalue("data_dir")))
     notebook = jupytext.read(path)
     NotebookClient(
         notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}

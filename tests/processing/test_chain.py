@@ -15,8 +15,10 @@ from dask.base import optimize
 
 from terracube import cubes
 from terracube.core.errors import InputError
+from terracube.cubes.storage import Layer
 from terracube.ingest.simulate import Region, write_scenes
 from terracube.processing import COMPOSITE, CompositeParameters, chain_names, composite, get_chain, register, warmup
+from terracube.processing.chain import Chain, ChainParameters, Context, Finish, Map
 
 BANDS = ("red", "nir")
 
@@ -180,3 +182,115 @@ def test_warmup_compiles_what_a_run_needs() -> None:
     compiled = len(kernel(2).signatures)
     composite(_noise((3, 2, 2)))
     assert len(kernel(2).signatures) == compiled == 1
+
+
+class BlurParameters(ChainParameters):
+    """Of a chain that needs a weight beside its parameters, and looks beyond its block."""
+
+    reach: int = 2
+    weight: str = "half"
+
+
+def _summed(cube: np.ndarray, context: Context) -> np.ndarray:
+    """Give the weighted sum of all clear observations, and their number."""
+    seen = np.isfinite(cube).all(axis=1)
+    total = np.where(seen, cube.sum(axis=1), 0).sum(axis=0) * np.float32(context.resource["half"])
+    return np.stack([total, seen.sum(axis=0)]).astype("float32")
+
+
+def _blurred(values: np.ndarray, context: Context) -> np.ndarray:
+    """Give the mean of the window around each pixel, as far as there are pixels, its size, and the day of the first."""
+    assert isinstance(context.parameters, BlurParameters)
+    reach = context.parameters.reach
+    wide = np.pad(np.stack([values[0].astype("float64"), np.ones(values.shape[1:])]), ((0, 0), *[(reach, reach)] * 2))
+    windows = np.lib.stride_tricks.sliding_window_view(wide, (2 * reach + 1,) * 2, axis=(1, 2))
+    total, size = windows.sum(axis=(3, 4))
+    day = np.nan if context.dates is None else context.dates[0].astype(int)
+    return np.stack([total / size, size, np.full(size.shape, day)]).astype("float32")
+
+
+BLUR = Chain(
+    name="blur",
+    version="1",
+    title="Mean around each pixel",
+    parameters=BlurParameters,
+    layers=lambda _: tuple(Layer(name, name, "float32", "1", float("nan")) for name in ("mean", "size", "day")),
+    stage=Map("sum", _summed),
+    finish=Finish("blur", _blurred, values=lambda _: 2, halo=lambda told: told.model_dump()["reach"]),
+    resource=lambda told: told.model_dump()["weight"],
+    settle=lambda told, resource: told.model_copy(update={"weight": "/".join(resource)}),
+)
+WEIGHT = {"half": 0.5}
+
+
+def _equal(one: xr.Dataset, other: xr.Dataset) -> None:
+    for name in ("mean", "size", "day"):
+        np.testing.assert_array_equal(one[name].values, other[name].values, err_msg=name)
+
+
+@pytest.mark.parametrize("reach", [0, 1, 5])
+def test_a_margin_leaves_no_seams(reach: int, items: list[pystac.Item], grid: cubes.Grid) -> None:
+    """A second stage with neighbours gives equal bits from items, a lazy cube and arrays, in any blocks."""
+    told: dict[str, Any] = {"bands": BANDS, "reach": reach}
+    cube = cubes.load(items, bands=BANDS, grid=grid, chunks=37)
+    whole = BLUR(cube.compute(), parameters=told, resource=WEIGHT)
+    assert not whole.chunks
+    for block in (17, 40, 1000):
+        direct = BLUR(items, grid=grid, parameters=told, resource=WEIGHT, block=block)
+        assert direct.chunks
+        _equal(direct.compute(), whole)
+    _equal(BLUR(cube, parameters=told, resource=WEIGHT).compute(), whole)
+    _equal(BLUR(cube.chunk(y=11, x=23), parameters=told, resource=WEIGHT).compute(scheduler="single-threaded"), whole)
+    rows, cols = grid.shape
+    assert whole["size"].values[0, 0] == (min(reach, rows - 1) + 1) * (min(reach, cols - 1) + 1)
+    assert whole["size"].values.max() == (2 * reach + 1) ** 2
+
+
+def test_a_margin_wider_than_blocks(items: list[pystac.Item], grid: cubes.Grid) -> None:
+    """Neighbours come from beyond the next block, too."""
+    told: dict[str, Any] = {"bands": BANDS, "reach": 9}
+    whole = BLUR(items, grid=grid, parameters=told, resource=WEIGHT, block=1000).compute()
+    _equal(BLUR(items, grid=grid, parameters=told, resource=WEIGHT, block=8).compute(), whole)
+    cube = cubes.load(items, bands=BANDS, grid=grid, chunks=8)
+    _equal(BLUR(cube, parameters=told, resource=WEIGHT).compute(), whole)
+
+
+def test_stages_know_dates_and_what_was_handed_over(items: list[pystac.Item], grid: cubes.Grid) -> None:
+    """The context has the days of the steps of time and the resource; without times the days are unknown."""
+    told: dict[str, Any] = {"bands": BANDS}
+    cube = cubes.load(items, bands=BANDS, grid=grid).compute()
+    first = BLUR(cube, parameters=told, resource=WEIGHT)
+    assert (first.day == cube.time.values[0].astype("datetime64[D]").astype(int)).all()
+    assert BLUR(cube.drop_vars("time"), parameters=told, resource=WEIGHT).day.isnull().all()
+    double = BLUR(cube, parameters=told, resource={"half": 1.0})
+    np.testing.assert_array_equal(double["mean"].values, 2 * first["mean"].values)
+
+
+def test_what_must_be_handed_over_is_asked_for(items: list[pystac.Item], grid: cubes.Grid) -> None:
+    """Without its resource a chain is refused; with it, what it decides is filled in and is part of the digest."""
+    for source in (_noise((2, 4, 4)), items):
+        with pytest.raises(InputError, match="needs"):
+            BLUR(source, grid=grid, parameters={"bands": BANDS})
+    settled = BLUR.settled({"bands": BANDS}, {"half": 0.5, "whole": 1})
+    assert settled.model_dump()["weight"] == "half/whole"
+    assert BLUR.digest(settled) != BLUR.digest(BLUR.settled({"bands": BANDS}, WEIGHT))
+
+
+def test_a_missing_band_is_named() -> None:
+    """A cube that lacks a band is refused by its name; bands in another order are put in order."""
+    cube = _noise((2, 5, 5))
+    told: dict[str, Any] = {"bands": BANDS}
+    with pytest.raises(InputError, match="nir"):
+        BLUR(cube.drop_vars("nir"), parameters=told, resource=WEIGHT)
+    turned = BLUR(cube[list(BANDS[::-1])], parameters=told, resource=WEIGHT)
+    _equal(turned, BLUR(cube, parameters=told, resource=WEIGHT))
+
+
+def test_estimate_with_a_second_stage(items: list[pystac.Item], grid: cubes.Grid) -> None:
+    """What lies between the stages takes memory, too."""
+    parameters = BLUR.settled({"bands": BANDS}, WEIGHT)
+    plan = BLUR.plan(items, grid, parameters)
+    alone = replace(BLUR, finish=None)
+    one, two = (chain.estimate(plan, parameters, block=30, workers=1) for chain in (alone, BLUR))
+    assert two.memory == one.memory + 30 * 30 * 2 * 2 * 4
+    assert (two.tasks, two.disk) == (one.tasks, one.disk)

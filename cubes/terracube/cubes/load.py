@@ -408,7 +408,8 @@ def open_product(item: pystac.Item) -> xr.Dataset:
     Returns
     -------
     xarray.Dataset
-        One variable (y, x) per layer, in the item's order, NaN where missing.
+        One variable (y, x) per layer, in the item's order, NaN where missing; layers of classes are whole numbers, and
+        their attribute ``nodata`` is what stands where there is none.
 
     Raises
     ------
@@ -419,7 +420,14 @@ def open_product(item: pystac.Item) -> xr.Dataset:
     """
     if "zarr" not in item.assets:
         raise NotFoundError("the item has no Zarr asset", where=item.id, got=", ".join(sorted(item.assets)[:20]))
-    opened: xr.Dataset = xr.open_zarr(local_folder(item, "zarr"), decode_coords="all")
+    folder = local_folder(item, "zarr")
+    plain = xr.open_zarr(folder, mask_and_scale=False)
+    # Classes stay numbers: a map of classes with NaN would be a map of floats.
+    masked = {str(name): "flag_values" not in values.attrs for name, values in plain.variables.items()}
+    opened: xr.Dataset = xr.open_zarr(folder, decode_coords="all", mask_and_scale=masked)
+    for name, keeps in masked.items():
+        if not keeps:
+            opened[name].attrs["nodata"] = opened[name].attrs.pop("missing_value", None)
     told = [key for key in item.assets if key in opened.data_vars]
     return opened[[*told, *(name for name in opened.data_vars if name not in told)]]
 

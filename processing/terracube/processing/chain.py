@@ -34,7 +34,8 @@ from terracube.cubes.storage.layers import strips
 
 _BYTES = 4
 # A strip this size keeps a block's observations small beside its result, and is long enough for the kernels.
-_STRIP_PIXELS = 65_536
+_STRIP_PIXELS = (8_192, 65_536)
+_STRIP_BYTES = 1 << 25
 
 
 class ChainParameters(BaseModel):
@@ -170,7 +171,7 @@ class Chain:
         layers = len(self.layers(parameters))
         side_y, side_x = min(block, plan.grid.shape.y), min(block, plan.grid.shape.x)
         cube = len(plan.groups) * len(plan.spec.bands) * _BYTES
-        strip = min(side_y * side_x, max(_STRIP_PIXELS, side_x)) * self.stage.copies * cube
+        strip = min(side_y * side_x, max(_strip_pixels(plan), side_x)) * self.stage.copies * cube
         between = 0 if self.finish is None else self.finish.values(parameters)
         whole = side_y * side_x * (_source_bytes(plan) + 2 * (layers + between) * _BYTES)
         rows, cols = (len(pieces) for pieces in plan.grid.chunks(block))
@@ -216,7 +217,7 @@ class Chain:
     def _strips(self, plan: CubePlan, target: Grid, context: Context, values: int) -> NDArray[np.float32]:
         out = np.empty((values, *target.shape), "float32")
         reader = BlockReader(plan, target)
-        for start, stop in strips(target.shape.y, max(1, _STRIP_PIXELS // target.shape.x)):
+        for start, stop in strips(target.shape.y, max(1, _strip_pixels(plan) // target.shape.x)):
             out[:, start:stop] = self.stage.block(reader.rows(start, stop), context)
         return out
 
@@ -339,6 +340,12 @@ def _widened(target: Grid, whole: Grid, halo: int) -> tuple[Grid, tuple[slice, s
     shape = target.shape
     wide = target.window(YX(-top, -left), YX(shape.y + top + bottom, shape.x + left + right))
     return wide, (slice(top, top + shape.y), slice(left, left + shape.x))
+
+
+def _strip_pixels(plan: CubePlan) -> int:
+    """Give how many pixels are read and reduced at once: fewer where each has many dates and bands."""
+    least, most = _STRIP_PIXELS
+    return min(most, max(least, _STRIP_BYTES // (_BYTES * max(1, len(plan.groups) * len(plan.spec.bands)))))
 
 
 def _source_bytes(plan: CubePlan) -> float:

@@ -160,7 +160,7 @@ def regroup(change_map: xr.DataArray, classes: ChangeClasses) -> xr.DataArray:
         0 where there is nothing.
     """
     pairs = sorted((before * FACTOR + after, code) for (before, after), code in classes.table.items())
-    known, codes = (np.array(column, np.int64) for column in zip(*pairs, strict=True))
+    known, codes = np.array(pairs, np.int64).reshape(-1, 2).T
     done: xr.DataArray = xr.apply_ufunc(
         _regrouped,
         change_map,

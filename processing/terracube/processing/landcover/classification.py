@@ -19,8 +19,10 @@ import xarray as xr
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from terracube.core.errors import InputError
+from terracube.core.errors import ConflictError, InputError
+from terracube.core.validation import validated
 from terracube.cubes import Grid, map_blocks
+from terracube.cubes.gridlike import to_grid
 from terracube.cubes.load import DEFAULT_BLOCK, as_array
 from terracube.cubes.storage import Layer, LayerClass
 from terracube.processing.chain import Chain, ChainParameters, Context, Finish, Map, register
@@ -32,9 +34,10 @@ from terracube.processing.landcover.models.reference import ModelFile, to_model
 from terracube.processing.landcover.nomenclature import Nomenclature
 from terracube.processing.landcover.post.smoothing import smooth_array
 
-# Pixels whose series are described together: enough for a forest to read each tree once for many of them, few enough
-# for all that lies between series and class to stay small.
-_TOGETHER = 16_384
+# Features that are made before the model is asked, and pixels: enough for a forest to read each tree once for many of
+# them, few enough for all that lies between series and class to stay small, and near to the processor.
+_TOGETHER_BYTES = 1 << 23
+_TOGETHER = (1024, 16_384)
 _MOST_CLASSES = 255
 _MISSING = {"uint8": 255, "uint16": 65_535}
 # Beside the probabilities: clear dates, and whether the pixel lies outside of what the model knows.
@@ -165,11 +168,9 @@ def season_year(season: Season, dates: NDArray[np.datetime64], *, year: int | No
     if year is not None:
         return year
     years = dates.astype("datetime64[Y]").astype(int) + 1970
-    last = (season.count - 1) * season.step
     held: dict[int, int] = {}
     for candidate in range(int(years.min()) - 2, int(years.max()) + 1) if len(dates) else ():
-        days = season.days(dates, candidate)
-        held[candidate] = int(((days >= 0) & (days <= last)).sum())
+        held[candidate] = int(season.holds(season.days(dates, candidate)).sum())
     most = max(held.values(), default=0)
     found = [candidate for candidate, count in held.items() if count == most]
     if most == 0 or len(found) > 1:
@@ -216,8 +217,10 @@ def _describe(
     pixels = cube.shape[2] * cube.shape[3]
     series = cube.reshape(*cube.shape[:2], pixels)
     out = np.empty((len(model.classes) + _BESIDE, pixels), np.float32)
-    for start in range(0, pixels, _TOGETHER):
-        part = slice(start, start + _TOGETHER)
+    least, most = _TOGETHER
+    together = min(most, max(least, _TOGETHER_BYTES // (4 * len(model.features))))
+    for start in range(0, pixels, together):
+        part = slice(start, start + together)
         fixed = {name: np.ascontiguousarray(values.reshape(-1)[part], np.float32) for name, values in static.items()}
         found = compute(np.ascontiguousarray(series[:, :, part]), days, spec, fixed)
         out[:-_BESIDE, part] = model.predict_features(found.values)
@@ -231,8 +234,8 @@ def _finish(values: NDArray[np.float32], context: Context) -> NDArray[np.float32
     told = _told(context.parameters)
     probabilities = values[:-_BESIDE]
     count = values[_COUNT]
-    if told.min_clear > 1:
-        probabilities = np.where(count < told.min_clear, np.float32(np.nan), probabilities)
+    # A pixel that was only clear outside the season has features, and yet was never seen.
+    probabilities = np.where(count < told.min_clear, np.float32(np.nan), probabilities)
     if told.smoothing is not None:
         probabilities = smooth_array(probabilities, **told.smoothing.model_dump())
     shape = count.shape
@@ -254,7 +257,8 @@ def _finish(values: NDArray[np.float32], context: Context) -> NDArray[np.float32
 def _legend(resource: Any) -> Mapping[str, tuple[LayerClass, ...]]:
     """Tell what the codes mean: names, titles and colours of the nomenclature, or shades where nobody said."""
     model = to_model(resource)
-    known = None if model.nomenclature is None else Nomenclature.model_validate(model.nomenclature)
+    told = model.nomenclature
+    known = None if told is None else validated(Nomenclature, told, what="the nomenclature of the model is wrong")
     classes = tuple(_class(code, number, known) for number, code in enumerate(model.classes))
     flag = (LayerClass(0, "known", "like the training samples", "#d9e3df"),
             LayerClass(1, "outside", "unlike the training samples", "#b4442f"))  # fmt: skip
@@ -327,7 +331,8 @@ def classify(
     -------
     xarray.Dataset
         ``class`` (codes; attribute ``nodata`` where there is none), ``probability`` of the class, ``margin`` to the
-        next, ``entropy`` (nats), ``validity`` (dates on which all bands were clear; 0 where there was none),
+        next, ``entropy`` (nats), ``validity`` (dates of the season on which all bands were clear; where it is 0 there
+        is no class, even if dates outside of the season would fill it),
         ``outside`` (1: unlike the training samples), and ``probabilities`` (class_code, y, x).
 
     Raises
@@ -394,8 +399,8 @@ def _on_terrain(
     if lacking:
         raise InputError("the model asks for layers that are not there", where=", ".join(lacking))
     bands = {name: cube.sel(band=name, drop=True) for name in parameters.bands}
-    beside = {name: static[name].astype("float32") for name in needed}
-    whole = xr.merge([xr.Dataset(bands), xr.Dataset(beside)], join="exact", compat="override")
+    beside = {name: _aligned(static[name].astype("float32"), cube) for name in needed}
+    whole = xr.Dataset({**bands, **beside})
     context = Context(parameters, cube["time"].values.astype("datetime64[D]"), model)
     layers = LANDCOVER.layers(parameters)
     fn = partial(_terrain_block, names=(parameters.bands, needed))
@@ -403,6 +408,21 @@ def _on_terrain(
     found = map_blocks(whole, None, fn, {layer.name: "float32" for layer in layers}, halo=halo, broadcast=context)
     product = found.to_dataarray("layer")
     return LANDCOVER.to_dataset(product, parameters, model)
+
+
+def _aligned(layer: xr.DataArray, cube: xr.DataArray) -> xr.DataArray:
+    """Give a layer in the chunks of the cube, whose pixels it must have."""
+    if (mine := to_grid(layer.to_dataset(name="layer"))) != (theirs := to_grid(cube)):
+        raise ConflictError(
+            "the terrain is on other pixels than the cube",
+            where=str(layer.name),
+            expected=f"{theirs.shape} {tuple(theirs.transform)[:6]}",
+            got=f"{mine.shape} {tuple(mine.transform)[:6]}",
+            todo="load or warp it on the cube's grid",
+        )
+    chunks = {axis: cube.chunksizes[axis] for axis in ("y", "x") if axis in cube.chunksizes}
+    placed = layer.assign_coords(y=cube["y"], x=cube["x"])
+    return placed.chunk(chunks) if chunks else placed
 
 
 def _terrain_block(

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     import geopandas
 
 _BLOCK = 512
+_LEAST_BLOCK = 32
+_CHUNK_BYTES = 64 << 20
 _MOST_REGIONS = 4096
 
 
@@ -64,7 +66,7 @@ def region_weights(
     beyond : {"missing", "nearest"}
         Pixels farther than ``width`` from all regions: NaN, or the nearest region alone.
     block : int
-        Pixels along each side of a chunk; values do not depend on it.
+        Pixels along each side of a chunk, fewer where there are many regions; values do not depend on it.
 
     Returns
     -------
@@ -91,6 +93,8 @@ def region_weights(
             got=f"{width}, {block}, {beyond!r}"[:200],
         )
     names, parts = _named(regions, name, grid)
+    # A chunk holds the weights of all regions: of many, fewer pixels.
+    block = min(block, max(_LEAST_BLOCK, math.isqrt(_CHUNK_BYTES // (8 * len(parts)))))
     rows, columns = grid.chunks(block)
     make = partial(_weights_at, regions=parts, grid=grid, width=float(width), nearest=beyond == "nearest")
     facts = [[part.shape.wkb_hex for part in parts], grid.as_dict(), width, beyond, block]

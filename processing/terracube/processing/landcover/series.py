@@ -14,7 +14,6 @@ from typing import Any
 
 import dask.array as da
 import numpy as np
-import pandas as pd
 import xarray as xr
 from dask.base import annotate, tokenize
 from numpy.typing import NDArray
@@ -33,6 +32,7 @@ from terracube.processing.landcover._series import (
     smooth_series,
     whittaker_series,
 )
+from terracube.processing.landcover.samples.align import to_times
 
 __all__ = [
     "choose_lambda",
@@ -220,14 +220,10 @@ def _targets(start: str | date, step: float, count: int) -> tuple[np.datetime64,
         raise InputError("no number of dates", where="count", expected=f"1 to {_MOST_DATES}", got=repr(count)[:80])
     if isinstance(step, bool | str) or not 0 < step * count < 100_000:
         raise InputError("no step in days", where="step", expected="days, above 0", got=repr(step)[:80])
-    try:
-        first = pd.Timestamp(start)
-    except (TypeError, ValueError) as error:
-        raise InputError("no date", where="start", expected="like 2018-01-01", got=repr(start)[:80]) from error
-    if pd.isna(first):
+    first = to_times([start], "start")[0]
+    if np.isnat(first):
         raise InputError("no date", where="start", expected="like 2018-01-01", got=repr(start)[:80])
-    utc = first.tz_convert("UTC").tz_localize(None) if first.tzinfo is not None else first
-    return utc.to_datetime64().astype("datetime64[ns]"), np.arange(count, dtype=np.float64) * step
+    return first, np.arange(count, dtype=np.float64) * step
 
 
 def _in_order(

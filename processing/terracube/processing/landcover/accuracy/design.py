@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from terracube.core.errors import InputError
 from terracube.cubes import Grid, reduce_blocks
 from terracube.cubes.gridlike import to_grid
+from terracube.processing.landcover._mixing import mix
 from terracube.processing.landcover.accuracy.mapped import MapAreas, map_areas, seen_codes, to_layer
 
 if TYPE_CHECKING:
@@ -277,15 +278,8 @@ def pixel_keys(rows: NDArray[np.int64], cols: NDArray[np.int64], seed: int) -> N
     Three rounds of the finaliser of SplitMix64 (Steele, Lea, Flood 2014, doi:10.1145/2714064.2660195), over seed, row
     and column.
     """
-    state = _mixed(np.full(rows.shape, seed & _MASK, np.uint64))
-    return _mixed(_mixed(state ^ rows.view(np.uint64)) ^ cols.view(np.uint64))
-
-
-def _mixed(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    mixed = values + np.uint64(0x9E3779B97F4A7C15)
-    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return mixed ^ (mixed >> np.uint64(31))
+    state = mix(np.full(rows.shape, seed & _MASK, np.uint64))
+    return mix(mix(state ^ rows.view(np.uint64)) ^ cols.view(np.uint64))
 
 
 def _refuse_small(wanted: Mapping[int, int], drawn: Mapping[int, _Drawn]) -> None:
@@ -309,7 +303,7 @@ def _as_frame(grid: Grid, drawn: Mapping[int, _Drawn]) -> geopandas.GeoDataFrame
     )
     y, x = grid.centres()
     # The next number of the same pixel, so that the order tells nothing of the class.
-    order: NDArray[Any] = np.lexsort((cols, rows, _mixed(keys)))
+    order: NDArray[Any] = np.lexsort((cols, rows, mix(keys)))
     table = {
         "id": np.arange(1, order.size + 1),
         "stratum": strata[order],

@@ -39,7 +39,8 @@ class Computed:
     values: Floats
     """(F, N), in the order of the description's names; NaN where a feature cannot be known."""
     count: NDArray[np.uint16]
-    """(N,) clear dates: those on which all bands are there."""
+    """(N,) clear dates of the season: those on which all bands are there. What lies outside of it does not count, even
+    where it fills the season's ends."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -103,13 +104,15 @@ def compute(
     values = np.empty((int(ends[-1]), series.shape[2]), np.float32)
     count = np.empty(series.shape[2], np.uint16)
     rows = {name: values[first:last] for name, (first, last) in zip(groups, pairwise(ends), strict=True)}
-    if spec.series or spec.regular or spec.statistics or spec.phenology or spec.functions:
+    filled = bool(spec.series or spec.regular or spec.statistics or spec.phenology or spec.functions)
+    if filled:
         regular = _regular(series, days, spec, rows, count)
         _statistics(regular, spec, rows["statistics"])
         _phenology(regular, spec, rows["phenology"])
         _functions(regular, spec, rows["functions"])
-    else:
-        harmonics.clear_dates(series).sum(axis=0, out=count)
+    inside = spec.season.holds(days)
+    if not inside.all() or not filled:
+        harmonics.clear_dates(series[inside]).sum(axis=0, out=count)
     _harmonics(series, days, spec, rows["harmonics"])
     if spec.geomedian:
         _geomedian(series, rows["geomedian"])

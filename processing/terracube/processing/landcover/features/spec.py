@@ -28,6 +28,7 @@ STATISTICS = ("min", "max", "mean", "std", "median", "range", "sum", "slope")
 TERRAIN = ("elevation", "slope", "aspect_sin", "aspect_cos")
 MAX_FEATURES = 16384
 
+_YEAR = 365
 _PERCENTILE = re.compile(r"p([1-9]?[0-9]|100)")
 Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,31}$")]
 Names = Annotated[tuple[Name, ...], Field(max_length=64)]
@@ -63,6 +64,26 @@ class Season(_Strict):
     def targets(self) -> NDArray[np.float64]:
         """Give the regular dates as days since the season's start, (count,)."""
         return np.arange(self.count, dtype=np.float64) * self.step
+
+    @property
+    def length(self) -> int:
+        """Days of the season: from its first date to a step after its last.
+
+        A season whose dates lie within a year ends before that of the next year begins, after 365 days (so the last
+        day of a leap year is in none).
+        """
+        whole = self.count * self.step
+        return whole if whole - self.step > _YEAR else min(whole, _YEAR)
+
+    def holds(self, days: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Tell which days, since the season's start, lie in it.
+
+        Examples
+        --------
+        >>> Season(step=10, count=37).holds(np.array([-1.0, 0, 365, 366])).tolist()
+        [False, True, False, False]
+        """
+        return np.asarray((days >= 0) & (days < self.length), np.bool_)
 
     def first(self, year: int) -> np.datetime64:
         """Give the day on which the season of a year starts."""

@@ -7,8 +7,9 @@ import hashlib
 import numpy as np
 from numpy.typing import NDArray
 
+from terracube.processing.landcover._mixing import mix
+
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
-_FIRST, _SECOND = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
 
 
 def seed_of(seed: int, *words: str) -> int:
@@ -39,12 +40,5 @@ def pixel_draws(seed: int, rows: NDArray[np.int64], cols: NDArray[np.int64]) -> 
     """
     start = np.uint64(seed_of(seed, "pixels"))
     with np.errstate(over="ignore"):
-        mixed = _mix(start ^ rows.astype(np.uint64) * _GOLDEN)
-        return _mix(mixed ^ cols.astype(np.uint64) * _GOLDEN)
-
-
-def _mix(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    values = (values + _GOLDEN).astype(np.uint64)
-    values = (values ^ (values >> np.uint64(30))) * _FIRST
-    values = (values ^ (values >> np.uint64(27))) * _SECOND
-    return np.asarray(values ^ (values >> np.uint64(31)), np.uint64)
+        mixed = mix(start ^ rows.astype(np.uint64) * _GOLDEN)
+        return mix(mixed ^ cols.astype(np.uint64) * _GOLDEN)

@@ -197,10 +197,7 @@ def _choose(samples: Samples, held: Held, how: Drawing, season: NDArray[np.int64
     names, row, col = samples.sample, held.rows + held.grid.offset.y, held.cols + held.grid.offset.x
     rank = np.empty(len(samples), np.int64)
     rank[np.argsort(names, kind="stable")] = np.arange(len(samples))
-    kept = np.ones(len(row), np.bool_)
-    reports: list[LeftOut] = []
-    if not samples.points:
-        kept, reports = _unclaimed(samples, held, rank, season[held.place])
+    kept, reports = _unclaimed(samples, held, rank, season[held.place])
     if how.most is not None and not samples.points:
         kept = _thinned(held.place, row, col, kept, names, how)
     order = np.flatnonzero(kept)
@@ -219,7 +216,7 @@ def _choose(samples: Samples, held: Held, how: Drawing, season: NDArray[np.int64
 def _unclaimed(
     samples: Samples, held: Held, rank: NDArray[np.int64], season: NDArray[np.int64]
 ) -> tuple[NDArray[np.bool_], list[LeftOut]]:
-    """Leave out pixels that polygons of different classes claim; of one class the first by name has them."""
+    """Leave out pixels that samples of different classes claim; of one class the first by name has them."""
     place, labels = held.place, samples.labels
     order = np.lexsort((rank[place], season, held.cols, held.rows))
     codes = labels[place[order]]
@@ -262,7 +259,8 @@ def _read(
     """Read the pixels and put each on the days of its own season."""
     dated = [np.flatnonzero(inside) for inside in seasons.inside]
     owner = np.repeat(np.arange(len(dated)), [len(dates) for dates in dated])
-    times = cube["time"].values
+    # Whole days, as maps count them: a sample's features are those of its pixel on the map.
+    times = cube["time"].values.astype("datetime64[D]")
     told = [days_since(times[dates], first) for dates, (first, _) in zip(dated, seasons.spans, strict=True)]
     axis, place = common_days(owner, np.concatenate(told))
     found = read_pixels(cube, chosen.rows, chosen.cols)
