@@ -18,6 +18,7 @@ from typing import Any
 from cubes import suite as cubes_suite
 from harness import RESULTS, Report, Suite, answer, machine, run_contestant, warm_page_cache
 from ingest import suite as ingest_suite
+from landcover import suite as landcover_suite
 from report import markdown, summary
 
 COMPOSITE = Suite(
@@ -26,7 +27,7 @@ COMPOSITE = Suite(
     quick_case="synthetic-512",
     contestants=(("terracube", "own_terracube.py"), ("peer", "peer_odc_geomad.py")),
 )
-SUITES = ("composite", "cubes", "ingest")
+SUITES = ("composite", "cubes", "ingest", "landcover")
 
 
 def case_arguments(inputs: dict[str, Any], options: argparse.Namespace) -> list[str]:
@@ -90,7 +91,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--case", action="append", help="only this case; may be given again")
     parser.add_argument("--only", action="append", help="only this contestant; may be given again")
     parser.add_argument("--runs", type=int, default=5, help="how often each contestant is started")
-    parser.add_argument("--repeat", type=int, default=2, help="composite: jobs per process; the first is cold")
+    parser.add_argument("--repeat", type=int, default=2, help="composite, landcover: jobs per process, first cold")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--quick", action="store_true", help="few small cases, one run of each (two of cubes)")
     parser.add_argument("--keep", action="store_true", help="keep the products, in results/work")
@@ -99,7 +100,7 @@ def parse() -> argparse.Namespace:
         parser.error("--runs and --repeat must be 1 or more")
     if set(options.suites) - set(SUITES):
         parser.error(f"unknown suite; known: {', '.join(SUITES)}")
-    known = {*COMPOSITE.cases, COMPOSITE.quick_case, *cubes_suite.NAMES, *ingest_suite.NAMES}
+    known = {*COMPOSITE.cases, COMPOSITE.quick_case, *cubes_suite.NAMES, *ingest_suite.NAMES, *landcover_suite.NAMES}
     if unknown := set(options.case or ()) - known:
         parser.error(f"unknown case {', '.join(sorted(unknown))}; known: {', '.join(sorted(known))}")
     options.suites = options.suites or list(SUITES)
@@ -143,10 +144,21 @@ def run_ingest(options: argparse.Namespace) -> bool:
     return bool(result["same"])
 
 
+def run_landcover(options: argparse.Namespace) -> bool:
+    """Run the cases of the land cover; False if any two contestants gave different answers."""
+    if options.quick:
+        options.runs = 1
+    result = landcover_suite.run(options)
+    if result is None:
+        return True
+    store(result, landcover_suite.markdown(result))
+    return bool(result["same"])
+
+
 def main() -> int:
     """Run what was asked for; 1 if any two contestants gave different answers."""
     options = parse()
-    runners = {"composite": run_composite, "cubes": run_cubes, "ingest": run_ingest}
+    runners = {"composite": run_composite, "cubes": run_cubes, "ingest": run_ingest, "landcover": run_landcover}
     same = [runners[name](options) for name in options.suites]  # all of them, even after one that differs
     return 0 if all(same) else 1
 

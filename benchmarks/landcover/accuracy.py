@@ -9,7 +9,12 @@ hundred clusters of k-means, each some hundred kilometres of climate).
 
 Nothing is chosen by looking at a held-out fold: scales, hyper-parameters and temperatures are found inside
 ``learn.fit`` from the rows it is given, in inner folds of whole groups. Which features and which members make the
-ensemble was settled on folds of other seeds (100 to 102) of the same samples.
+ensemble was settled on folds of other seeds (100 to 103) of the same samples.
+
+"Pooled" is the accuracy of all held-out samples of one shuffle together, "mean of folds" that of its folds; blocks are
+of unequal sizes, and folds that hold large blocks are few and hard, so that the second is the higher one. Reference
+figures of a forest of 200 trees and a support vector machine (C = 10) on the plain series of four bands, of unshuffled
+folds, are 0.833 and 0.848; shuffled, 0.832 and 0.848 pooled, 0.849 and 0.866 as mean of folds.
 
     python benchmarks/landcover/accuracy.py mato-grosso --data ../shared/data/landcover --seeds 10 --out result.json
     python benchmarks/landcover/accuracy.py crop-mask --data ../shared/data/landcover --seeds 10 --out result.json
@@ -37,13 +42,9 @@ ZONES = ("southern", "central", "sahel", "south_eastern")
 PLAIN = TrainParameters(algorithm="forest")
 CHOSEN = {
     "mato-grosso": TrainParameters(
-        algorithm="ensemble", members=("linear", "kernel", "svm"), class_weight="balanced", tune=True
+        algorithm="ensemble", members=("linear", "kernel"), class_weight="balanced", tune=True
     ),
-    "crop-mask": TrainParameters(
-        algorithm="ensemble",
-        members=("extra_trees", "svm", "lightgbm"),
-        class_weight="balanced",
-    ),
+    "crop-mask": TrainParameters(algorithm="ensemble", members=("extra_trees", "lightgbm"), class_weight="balanced"),
 }
 MODIS = {"MIR": "swir22", "BLUE": "blue", "NIR": "nir", "RED": "red", "EVI": "EVI", "NDVI": "NDVI"}
 MODIS_INDICES = ("NBR", "NRFIr")
