@@ -366,7 +366,7 @@ print(f"unlike the samples: {float((maps.outside == 1).mean()):.1%} of the pixel
 # However the map is cut into blocks, the result is the same.
 
 # %%
-codes = maps["class"].fillna(255).astype("uint8").assign_attrs({**maps["class"].attrs, "nodata": 255})
+codes = maps["class"]
 tidy = landcover.post.sieve(codes, size=5).compute()
 fields = landcover.post.vectorise(tidy)
 figure, axes = plt.subplots(1, 2, figsize=(13, 6), layout="constrained")

@@ -56,7 +56,8 @@ def told(facts: dict[str, Any]) -> str:
         f"  kind      {kind}, {facts['bytes'] / 1e6:.1f} MB",
         f"  features  {len(features)}: {plain(', '.join([*features[:3], '...', *features[-2:]]))}",
         f"  trained   on {card.get('samples', '?')} samples"
-        + plain("".join(f", {name} {card[name]}" for name in ("sensor", "collection", "period") if card.get(name))),
+        + plain("".join(f", {name} {card[name]}" for name in ("sensor", "collection") if card.get(name)))
+        + plain("".join(f", {one['start']} to {one['end']}" for one in [card.get("period")] if one)),
     ]
     lines += [f"  licence   {plain(str(card['licence']))}"] if card.get("licence") else []
     for name in ("blocked", "random"):

@@ -12,7 +12,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from importlib import import_module
 from typing import Any, Literal
 
 import dask.array as da
@@ -31,6 +30,7 @@ from terracube.cubes.blocks import BlockReader
 from terracube.cubes.load import DEFAULT_BLOCK, map_plan
 from terracube.cubes.storage import Layer, LayerClass
 from terracube.cubes.storage.layers import strips
+from terracube.processing.estimate import Estimate, source_bytes
 
 _BYTES = 4
 # A strip this size keeps a block's observations small beside its result, and is long enough for the kernels.
@@ -88,24 +88,6 @@ class Finish:
     """How many values per pixel the first stage gives."""
     halo: Callable[[ChainParameters], int]
     """Pixels of margin."""
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """What a run needs, known before a pixel is read."""
-
-    block: int
-    """Pixels along each side of a block."""
-    tasks: int
-    """Blocks, one task each."""
-    memory: int
-    """Bytes in memory for the blocks in work at once."""
-    disk: int
-    """Bytes on disk at the peak: scratch blocks, COG and Zarr, before compression."""
-
-    def as_dict(self) -> dict[str, int]:
-        """Give plain numbers."""
-        return {"block": self.block, "tasks": self.tasks, "memory": self.memory, "disk": self.disk}
 
 
 @dataclass(frozen=True)
@@ -173,7 +155,7 @@ class Chain:
         cube = len(plan.groups) * len(plan.spec.bands) * _BYTES
         strip = min(side_y * side_x, max(_strip_pixels(plan), side_x)) * self.stage.copies * cube
         between = 0 if self.finish is None else self.finish.values(parameters)
-        whole = side_y * side_x * (_source_bytes(plan) + 2 * (layers + between) * _BYTES)
+        whole = side_y * side_x * (source_bytes(plan) + 2 * (layers + between) * _BYTES)
         rows, cols = (len(pieces) for pieces in plan.grid.chunks(block))
         pixels = plan.grid.shape.y * plan.grid.shape.x
         return Estimate(
@@ -346,67 +328,3 @@ def _strip_pixels(plan: CubePlan) -> int:
     """Give how many pixels are read and reduced at once: fewer where each has many dates and bands."""
     least, most = _STRIP_PIXELS
     return min(most, max(least, _STRIP_BYTES // (_BYTES * max(1, len(plan.groups) * len(plan.spec.bands)))))
-
-
-def _source_bytes(plan: CubePlan) -> float:
-    """Bytes per target pixel for the numbers of all scenes, were they all to meet in one block, and for the lookups."""
-    ratios: dict[Grid, float] = {}
-    total = 0.0
-    for scene in (scene for group in plan.groups for scene in group):
-        for source in (*scene.bands.values(), *([scene.mask] if scene.mask else [])):
-            if source.grid not in ratios:
-                ratios[source.grid] = _source_pixels(source.grid, plan.grid)
-            # A window that is much finer than the block is read strip by strip and not kept.
-            total += min(ratios[source.grid], 2.0) * np.dtype(source.dtype).itemsize
-    return total + _BYTES * (2 * len(ratios) + max(ratios.values()))
-
-
-def _source_pixels(source: Grid, target: Grid) -> float:
-    """Give how many pixels of a source one target pixel stands for, on average."""
-    try:
-        covered = Grid.covering([source], like=target).shape
-    except InputError:  # it cannot be projected as a whole: then at most all of it is read
-        covered = target.shape
-    return source.shape.y * source.shape.x / max(1, covered.y * covered.x)
-
-
-_REGISTRY: dict[str, Chain] = {}
-# Chains of our own, registered by the modules that hold them, which are imported when one is asked for.
-_OURS = {
-    "composite": "terracube.processing.composite",
-    "landcover": "terracube.processing.landcover.classification",
-}
-
-
-def register(chain: Chain) -> Chain:
-    """Make a chain known by its name.
-
-    Raises
-    ------
-    InputError
-        If another chain has that name.
-    """
-    if _REGISTRY.get(chain.name, chain) is not chain:
-        raise InputError("a chain of this name is registered", got=chain.name, todo="choose another name")
-    _REGISTRY[chain.name] = chain
-    return chain
-
-
-def get_chain(name: str) -> Chain:
-    """Give a chain by name.
-
-    Raises
-    ------
-    InputError
-        If there is none; the message lists those there are.
-    """
-    if name not in _REGISTRY and name in _OURS:
-        import_module(_OURS[name])
-    if name not in _REGISTRY:
-        raise InputError("unknown chain", expected=", ".join(chain_names()), got=repr(name))
-    return _REGISTRY[name]
-
-
-def chain_names() -> tuple[str, ...]:
-    """List the registered chains."""
-    return tuple(sorted({*_REGISTRY, *_OURS}))

@@ -18,7 +18,8 @@ from pydantic import Field
 from terracube.core.errors import InputError
 from terracube.cubes.reduce import geomedian as geomedian_kernel
 from terracube.cubes.storage import Layer
-from terracube.processing.chain import Chain, ChainParameters, Context, Map, register
+from terracube.processing.chain import Chain, ChainParameters, Context, Map
+from terracube.processing.registry import register
 
 _UNCERTAINTY = {
     "emad": "Euclidean median absolute deviation",

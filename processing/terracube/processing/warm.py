@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from terracube.core.errors import InputError
 from terracube.cubes.reduce import geomedian
 
+if TYPE_CHECKING:
+    from terracube.processing.landcover.models import Model, ModelFile
 
-def warmup(band_counts: Iterable[int] = (4,)) -> None:
-    """Compile the kernels of the chains for given numbers of bands.
+
+def warmup(band_counts: Iterable[int] = (4,), *, model: Model | ModelFile | None = None) -> None:
+    """Compile the kernels of the chains for given numbers of bands, and those that a model of land cover needs.
 
     Each process compiles for itself, and nothing is kept on disk, because several processes can spoil numba's cache.
     On a cluster: ``client.run(warmup)``.
@@ -21,6 +25,8 @@ def warmup(band_counts: Iterable[int] = (4,)) -> None:
     band_counts : iterable of int
         Numbers of bands that will be asked for; the geometric median is compiled for each (about 5 s for the first,
         3 s for each further one).
+    model : Model or ModelFile, optional
+        Of land cover: what fills, describes and classifies its series is compiled (some 10 s).
 
     Raises
     ------
@@ -35,3 +41,7 @@ def warmup(band_counts: Iterable[int] = (4,)) -> None:
         if count < 1:
             raise InputError("a cube has at least one band", where="band_counts", expected=">= 1", got=str(count))
         geomedian(np.ones((2, count, 1, 1), "float32"))
+    if model is not None:
+        from terracube.processing.landcover.classification import rehearse
+
+        rehearse(model)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from terracube.core.errors import EmptyResultError, InputError
 from terracube.cubes import Grid
 from terracube.cubes.layout import georeference
+from terracube.processing import warmup
 from terracube.processing.kernels import harmonics, temporal
 from terracube.processing.kernels.summary import summarise
 from terracube.processing.landcover.accuracy import design_sample, olofsson
@@ -440,3 +442,12 @@ def test_dates_that_cannot_tell_terms_apart_give_no_harmonics(order: int) -> Non
         out = np.empty((2 * order + 2, 1), np.float32)
         harmonics.fit(series, 0, harmonics.clear_dates(series), days, order, out)
         assert np.isnan(out).all()
+
+
+def test_warmup_needs_nothing_but_the_model(model: Model) -> None:
+    """What a model needs is compiled from the model alone, in memory or by its file; nothing of it is changed."""
+    digest = model.digest
+    warmup([], model=model)
+    assert model.digest == digest
+    with pytest.raises(InputError, match="does not tell how its features are made"):
+        warmup([], model=replace(model, spec=None))

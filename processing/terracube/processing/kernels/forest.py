@@ -25,6 +25,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from terracube.processing.kernels.compiling import kernel
+
 WIDTH = 8
 """The rows of the table of leaves are padded to a multiple of so many classes."""
 WALKS = 16
@@ -47,8 +49,6 @@ MAGNITUDE = np.int32(0x7FFFFFFF)
 
 _TILE_BYTES, _BLOCK_BYTES = 1 << 17, 1 << 23
 _TILE_BITS, _BLOCK = (4, 9), 16_384
-
-_kernel = njit(nogil=True, error_model="numpy")
 
 
 class Trees(NamedTuple):
@@ -180,7 +180,7 @@ def ranks(values: NDArray[np.float32]) -> NDArray[np.int32]:
     return out
 
 
-@_kernel
+@kernel
 def _ranks(bits: Any, out: Any) -> None:
     """Turn the bits of floats into ranks."""
     for k in range(len(bits)):
@@ -193,7 +193,7 @@ def rank(bits: Any) -> Any:
     return min(np.int32(bits ^ ((bits >> np.int32(31)) & MAGNITUDE)), INFINITY)
 
 
-@_kernel
+@kernel
 def lay(pixels: Any, first: int, features: int, tiles: Any, finite: Any) -> None:
     """Lay pixels out as ranks, sixteen side by side for each feature; count the finite features of each pixel.
 
@@ -221,7 +221,7 @@ def lay(pixels: Any, first: int, features: int, tiles: Any, finite: Any) -> None
             _lay_rows(pixels, start, features, part, finite[begin : begin + count])
 
 
-@_kernel
+@kernel
 def _lay_columns(pixels: Any, start: Any, features: Any, tile: Any, finite: Any) -> None:
     """Fill the places of sixteen pixels where those of a feature lie side by side."""
     for feature in range(features):
@@ -233,7 +233,7 @@ def _lay_columns(pixels: Any, start: Any, features: Any, tile: Any, finite: Any)
             finite[k] += np.int32((values[k] & MAGNITUDE) < INFINITY)
 
 
-@_kernel
+@kernel
 def _lay_rows(pixels: Any, start: Any, features: Any, tile: Any, finite: Any) -> None:
     """Fill it where they do not: sixteen pixels at a time, so that whole lines of the cache are written."""
     for feature in range(features):

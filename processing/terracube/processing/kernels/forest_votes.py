@@ -5,20 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
 
+from terracube.processing.kernels.compiling import inner, kernel
 from terracube.processing.kernels.forest import INFINITY, LEAF, MAGNITUDE, ROW, rank
 
 _ONE, _TWO = np.uint64(1), np.uint64(2)
 # Two classes nearer than this are told apart in float64 too, so that their float32 probabilities differ.
 _CLOSE = 2.0**-21
 
-_kernel = njit(nogil=True, error_model="numpy")
-_LEAN: dict[str, Any] = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
-_stage = njit(nogil=True, error_model="numpy", **_LEAN)
 
-
-@_kernel
+@kernel
 def probabilities(sums: Any, trees: int, scale: int, out: Any, doubtful: Any) -> Any:
     """Turn sums into probabilities and list the pixels whose best class they cannot tell.
 
@@ -51,7 +47,7 @@ def probabilities(sums: Any, trees: int, scale: int, out: Any, doubtful: Any) ->
     return count
 
 
-@_kernel
+@kernel
 def exact(pixels: Any, first: int, which: Any, trees: Any, leaves: Any, sums: Any, out: Any) -> None:
     """Walk some pixels again, summing in float64 in the order of the trees, as scikit-learn does.
 
@@ -83,7 +79,7 @@ def exact(pixels: Any, first: int, which: Any, trees: Any, leaves: Any, sums: An
         _settle(sums, len(trees.start) - 1, out[p])
 
 
-@_stage
+@inner
 def _arrive(trees: Any, pixels: Any, base: Any, at: Any, shift: Any) -> Any:
     """Give the node at which the walk of one pixel ends."""
     mask = (_ONE << shift) - _ONE
@@ -101,7 +97,7 @@ def _arrive(trees: Any, pixels: Any, base: Any, at: Any, shift: Any) -> Any:
     return node
 
 
-@_stage
+@inner
 def _settle(sums: Any, trees: Any, out: Any) -> None:
     """Divide, round, and keep the first of the largest the first of the largest."""
     best = 0

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
+from terracube.processing.kernels.compiling import inner, kernel
 from terracube.processing.kernels.forest import GROUP, GROUP_BYTES, ROW, WALKS
 
 _ZERO, _ONE, _TWO, _THREE, _FOUR = (np.uint64(value) for value in range(5))
@@ -15,10 +16,6 @@ _ZERO, _ONE, _TWO, _THREE, _FOUR = (np.uint64(value) for value in range(5))
 _MORE = 2
 
 _inlined = njit(nogil=True, error_model="numpy", inline="always")
-_kernel = njit(nogil=True, error_model="numpy")
-# Called by kernels only: no wrapper for Python, a tenth less to compile.
-_LEAN: dict[str, Any] = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
-_stage = njit(nogil=True, error_model="numpy", **_LEAN)
 
 
 @_inlined
@@ -59,7 +56,7 @@ def _moved(before: Any, after: Any) -> Any:
     return (before[0] ^ after[0]) | (before[1] ^ after[1]) | (before[2] ^ after[2]) | (before[3] ^ after[3])
 
 
-@_stage
+@inner
 def _walk(trees: Any, tile: Any, tree: Any, lanes: Any, nodes: Any) -> None:
     """Take the first ``lanes`` pixels of a tile, a multiple of 16, from the root of a tree to leaves.
 
@@ -87,7 +84,7 @@ def _walk(trees: Any, tile: Any, tree: Any, lanes: Any, nodes: Any) -> None:
             nodes[lane + 12 + k] = found[3][k]
 
 
-@_stage
+@inner
 def _add(table: Any, found: Any, group: Any, pixels: Any, first: Any, width: Any, sums: Any) -> None:
     """Add the rows that the trees of a group found for each pixel of a tile: eight classes, four words, at a time.
 
@@ -111,7 +108,7 @@ def _add(table: Any, found: Any, group: Any, pixels: Any, first: Any, width: Any
             sums[at + _THREE] += s3
 
 
-@_stage
+@inner
 def _touch(trees: Any, leaves: Any, first: Any, last: Any) -> Any:
     """Read the memory of some trees in order, a word per line of the cache: fetching in order is many times faster."""
     seen = _ZERO
@@ -123,7 +120,7 @@ def _touch(trees: Any, leaves: Any, first: Any, last: Any) -> Any:
     return seen
 
 
-@_stage
+@inner
 def _group(trees: Any, leaves: Any, first: Any) -> Any:
     """Give the end of the group of trees that starts with ``first``."""
     width = np.uint64(leaves.width * 8)
@@ -137,7 +134,7 @@ def _group(trees: Any, leaves: Any, first: Any) -> Any:
     return last
 
 
-@_stage
+@inner
 def _find(trees: Any, leaves: Any, tree: Any, place: Any, group: Any, nodes: Any, pixels: Any, found: Any) -> None:
     """Note where the rows of the leaves that a tile's pixels came to begin in the table."""
     for p in range(pixels):
@@ -145,7 +142,7 @@ def _find(trees: Any, leaves: Any, tree: Any, place: Any, group: Any, nodes: Any
         found[p * group + place] = leaves.first[tree] + np.uint64(np.uint32(word) & ROW)
 
 
-@_stage
+@inner
 def _tile(trees: Any, leaves: Any, span: Any, tile: Any, count: Any, nodes: Any, found: Any) -> None:
     """Take the pixels of a tile through the trees of a group."""
     first, last = span
@@ -155,7 +152,7 @@ def _tile(trees: Any, leaves: Any, span: Any, tile: Any, count: Any, nodes: Any,
         _find(trees, leaves, tree, tree - first, last - first, nodes, count, found)
 
 
-@_kernel
+@kernel
 def sum_leaves(tiles: Any, bits: int, pixels: int, trees: Any, leaves: Any, sums: Any) -> Any:
     """Sum the leaf probabilities of all trees.
 

@@ -25,7 +25,7 @@ from terracube.cubes import Grid, map_blocks
 from terracube.cubes.gridlike import to_grid
 from terracube.cubes.load import DEFAULT_BLOCK, as_array
 from terracube.cubes.storage import Layer, LayerClass
-from terracube.processing.chain import Chain, ChainParameters, Context, Finish, Map, register
+from terracube.processing.chain import Chain, ChainParameters, Context, Finish, Map
 from terracube.processing.kernels.summary import summarise
 from terracube.processing.landcover.domain import outside
 from terracube.processing.landcover.features import FeatureSpec, Season, compute
@@ -33,6 +33,7 @@ from terracube.processing.landcover.models import Model
 from terracube.processing.landcover.models.reference import ModelFile, to_model
 from terracube.processing.landcover.nomenclature import Nomenclature
 from terracube.processing.landcover.post.smoothing import smooth_array
+from terracube.processing.registry import register
 
 # Features that are made before the model is asked, and pixels: enough for a forest to read each tree once for many of
 # them, few enough for all that lies between series and class to stay small, and near to the processor.
@@ -373,6 +374,17 @@ def classify(
             "terrain comes with a cube", where="static", got="items", todo="cubes.load(items, grid=grid, ...) first"
         )
     return _joined(found, known.classes) if probabilities else found
+
+
+def rehearse(model: Model | ModelFile) -> None:
+    """Classify two made-up pixels, so that all that a model needs is compiled in this process."""
+    known = to_model(model)
+    spec = spec_of(known)
+    targets = spec.season.targets()
+    dates = spec.season.first(2001) + targets.astype("timedelta64[D]")
+    cube = np.random.default_rng(0).uniform(0.1, 0.4, (len(targets), len(spec.bands), 1, 2)).astype("float32")
+    context = Context(_told(LANDCOVER.settled({"model": known.digest}, model)), dates, model)
+    _finish(_describe(cube, context, {name: np.zeros((1, 2), np.float32) for name in spec.terrain}), context)
 
 
 def _joined(maps: xr.Dataset, classes: Sequence[int]) -> xr.Dataset:

@@ -29,7 +29,7 @@ type Json = dict[str, Any]
 _HOTTEST = 32.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Model:
     """A trained classifier with all that is needed to use it on other data, and nothing that runs code.
 

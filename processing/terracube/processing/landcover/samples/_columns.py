@@ -88,5 +88,9 @@ def encode(
         raise InputError("a label is missing", where=f"{where}, row {row}", expected="a label", todo=todo)
     chosen = Nomenclature.from_labels(used.tolist()) if nomenclature is None else load_nomenclature(nomenclature)
     codes = np.zeros(len(words), np.int32)
-    codes[~dropped] = chosen.encode(used.tolist())
+    try:
+        codes[~dropped] = chosen.encode(used.tolist())
+    except InputError:
+        chosen.encode([one for one, stays in zip(labels, kept, strict=True) if stays])  # which names the rows
+        raise
     return chosen, codes[place][kept], kept, left_out
