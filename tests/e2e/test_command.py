@@ -222,7 +222,14 @@ def test_newer_catalogue_is_refused(root: Path, tmp_path: Path) -> None:
 
 def _start(root: Path, *words: str) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "terracube.cli.main", *RUN, "--catalog", str(root), *words]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=dict(os.environ))
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=dict(os.environ), preexec_fn=_hear
+    )
+
+
+def _hear() -> None:
+    """Let Ctrl-C be heard also where the tests themselves run in the background, whose children ignore it."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def test_interrupt_leaves_nothing(root: Path) -> None:

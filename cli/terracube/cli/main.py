@@ -23,7 +23,7 @@ _COMMANDS = {
     "quality": ("quality", "What was measured of scenes, over time."),
     "search": ("catalog", "Find items by place, time and property."),
     "train": ("train", "Train a model from samples and scenes."),
-    "model": ("model", "Show what a trained model is."),
+    "model": ("model", "Trained models: what they are."),
     "run": ("run", "Make a product from the scenes of a catalogue."),
     "show": ("catalog", "Show what an item is and how it was made."),
     "verify": ("catalog", "Compare an item's files with their checksums."),
