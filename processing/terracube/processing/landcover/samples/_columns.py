@@ -50,7 +50,8 @@ def find_columns(
     for role, name in {"label": label, **told}.items():
         if name not in names:
             got = ", ".join(map(str, names))[:300]
-            raise InputError(f"there is no column for {role}", where=where, expected=name, got=got, todo=f"{role}=...")
+            todo = f"say which column holds the {role}"
+            raise InputError(f"there is no column for {role}", where=where, expected=repr(name), got=got, todo=todo)
     found = {"label": label}
     for role in wanted:
         usual = [name for name in _USUAL[role] if name in names and name != label]
