@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import platform
 import subprocess
 import sys
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -86,4 +88,18 @@ def machine() -> dict[str, Any]:
         "memory_gib": round(memory, 1),
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
+    }
+
+
+def gathered(suite: str, options: argparse.Namespace, cases: list[dict[str, Any]]) -> dict[str, Any]:
+    """Put what the cases of a suite gave beside what they depend on."""
+    return {
+        "suite": suite,
+        "case": "quick" if options.quick else ("some" if options.case else "all"),
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "machine": machine(),
+        "threads": options.threads,
+        "rounds": options.runs,
+        "cases": cases,
+        "same": all(result["same"] for result in cases),
     }

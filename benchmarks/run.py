@@ -13,6 +13,7 @@ import json
 import shutil
 import sys
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from cubes import suite as cubes_suite
@@ -122,43 +123,26 @@ def run_composite(options: argparse.Namespace) -> bool:
     return same
 
 
-def run_cubes(options: argparse.Namespace) -> bool:
-    """Run the cases of the cubes; False if any two contestants gave different answers."""
+def run_suite(suite: Any, options: argparse.Namespace, *, quick_rounds: int = 1) -> bool:
+    """Run the cases of a suite that puts its own figures together; False if any two contestants differed."""
     if options.quick:
-        options.runs = 2
-    result = cubes_suite.run(options)
+        options.runs = quick_rounds
+    result = suite.run(options)
     if result is None:
         return True
-    store(result, cubes_suite.markdown(result))
-    return bool(result["same"])
-
-
-def run_ingest(options: argparse.Namespace) -> bool:
-    """Run the cases of the ingest; False if any two contestants wrote different things."""
-    if options.quick:
-        options.runs = 1
-    result = ingest_suite.run(options)
-    if result is None:
-        return True
-    store(result, ingest_suite.markdown(result))
-    return bool(result["same"])
-
-
-def run_landcover(options: argparse.Namespace) -> bool:
-    """Run the cases of the land cover; False if any two contestants gave different answers."""
-    if options.quick:
-        options.runs = 1
-    result = landcover_suite.run(options)
-    if result is None:
-        return True
-    store(result, landcover_suite.markdown(result))
+    store(result, suite.markdown(result))
     return bool(result["same"])
 
 
 def main() -> int:
     """Run what was asked for; 1 if any two contestants gave different answers."""
     options = parse()
-    runners = {"composite": run_composite, "cubes": run_cubes, "ingest": run_ingest, "landcover": run_landcover}
+    runners = {
+        "composite": run_composite,
+        "cubes": partial(run_suite, cubes_suite, quick_rounds=2),
+        "ingest": partial(run_suite, ingest_suite),
+        "landcover": partial(run_suite, landcover_suite),
+    }
     same = [runners[name](options) for name in options.suites]  # all of them, even after one that differs
     return 0 if all(same) else 1
 

@@ -6,12 +6,11 @@ import argparse
 import json
 import shutil
 import statistics
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from cubes.cases import CASES, GROWTH, QUICK, SPEED, Case, Contestant, case_of
-from harness import HERE, RESULTS, Report, answer, machine, start, warm_page_cache
+from harness import HERE, RESULTS, Report, answer, gathered, start, warm_page_cache
 
 FOLDER = HERE / "cubes"
 NAMES = tuple(case.name for case in CASES)
@@ -25,16 +24,7 @@ def run(options: argparse.Namespace) -> dict[str, Any] | None:
     done = [result for case in cases if (result := run_case(case, options)) is not None]
     if not done:
         return None
-    return {
-        "suite": "cubes",
-        "case": "quick" if options.quick else ("some" if options.case else "all"),
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": machine(),
-        "threads": options.threads,
-        "rounds": options.runs,
-        "cases": done,
-        "same": all(result["same"] for result in done),
-    }
+    return gathered("cubes", options, done)
 
 
 def run_case(case: Case, options: argparse.Namespace) -> dict[str, Any] | None:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import argparse
 import shutil
 import statistics
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from harness import HERE, RESULTS, Report, answer, machine, start
+from harness import HERE, RESULTS, Report, answer, gathered, start
 from ingest.cases import CASES, FULL, QUICK, Case, Contestant, case_of
 
 FOLDER = HERE / "ingest"
@@ -22,16 +21,7 @@ def run(options: argparse.Namespace) -> dict[str, Any] | None:
     done = [run_case(case_of(name), options) for name in names if name in NAMES]
     if not done:
         return None
-    return {
-        "suite": "ingest",
-        "case": "quick" if options.quick else ("some" if options.case else "all"),
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": machine(),
-        "threads": options.threads,
-        "rounds": options.runs,
-        "cases": done,
-        "same": all(result["same"] for result in done),
-    }
+    return gathered("ingest", options, done)
 
 
 def run_case(case: Case, options: argparse.Namespace) -> dict[str, Any]:

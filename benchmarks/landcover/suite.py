@@ -7,11 +7,10 @@ import shutil
 import statistics
 import sys
 import tempfile
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from harness import HERE, RESULTS, Report, answer, machine, start
+from harness import HERE, RESULTS, Report, answer, gathered, start
 
 FOLDER = HERE / "landcover"
 CHAINS = ("chain-512", "chain-1024", "chain-2048")
@@ -29,16 +28,7 @@ def run(options: argparse.Namespace) -> dict[str, Any] | None:
     if not names:
         return None
     done = [run_chain(name, options) if name in CHAINS else run_part(name, options) for name in names]
-    return {
-        "suite": "landcover",
-        "case": "quick" if options.quick else ("some" if options.case else "all"),
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": machine(),
-        "threads": options.threads,
-        "rounds": options.runs,
-        "cases": done,
-        "same": all(result["same"] for result in done),
-    }
+    return gathered("landcover", options, done)
 
 
 def run_chain(name: str, options: argparse.Namespace) -> dict[str, Any]:

@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 from terracube.processing.kernels.compiling import inner, kernel
 
 LINEAR, AKIMA = 0, 1
+METHODS = {"linear": LINEAR, "akima": AKIMA}
+"""By the names that users give."""
 # 256 pixels of 60 dates and 10 bands fill half of a second-level cache.
 TILE = 256
 # As for the geometric median: what is larger counts as missing, so that no difference overflows.

@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from terracube.processing.kernels.compiling import inner, kernel
+from terracube.processing.kernels.gapfill import LIMIT
 
 TILE = 128
-LIMIT = np.float32(1e15)
 _NAN = np.float32(np.nan)
 
 

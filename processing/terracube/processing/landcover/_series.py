@@ -15,7 +15,6 @@ type Floats = NDArray[np.float32]
 type Smooth = tuple[Any, ...] | None
 """``None``, ``("whittaker", lam)`` or ``("savgol", window, order)``."""
 
-_METHODS = {"linear": gapfill.LINEAR, "akima": gapfill.AKIMA}
 _MOST_DATES = 65_535
 _LAMBDAS = (1e-9, 1e9)
 _EXPONENTS = tuple(exponent / 4 for exponent in range(-8, 21))
@@ -67,7 +66,7 @@ def fill_series(
     wanted = _dates(targets, "targets", None)
     filled = np.empty((wanted.size, *values.shape[1:]), np.float32)
     count = np.empty(values.shape[2], np.uint16)
-    gapfill.fill(values, at, wanted, filled, count, _METHODS[method])
+    gapfill.fill(values, at, wanted, filled, count, gapfill.METHODS[method])
     return filled, count
 
 
@@ -259,8 +258,8 @@ def check_method(method: str) -> None:
     InputError
         Naming those there are.
     """
-    if not isinstance(method, str) or method not in _METHODS:
-        expected = ", ".join(_METHODS)
+    if not isinstance(method, str) or method not in gapfill.METHODS:
+        expected = ", ".join(gapfill.METHODS)
         raise InputError("unknown way to fill gaps", where="method", expected=expected, got=repr(method)[:80])
 
 

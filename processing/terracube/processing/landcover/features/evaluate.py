@@ -20,7 +20,6 @@ from terracube.processing.landcover.features.spec import FeatureSpec, percentile
 type Floats = NDArray[np.float32]
 type Doubles = NDArray[np.float64]
 
-_METHODS = {"linear": gapfill.LINEAR, "akima": gapfill.AKIMA}
 _CODES = {
     "min": temporal.MIN,
     "max": temporal.MAX,
@@ -159,7 +158,7 @@ def _regular(
     shape = (targets.size, len(spec.bands), pixels)
     # What is kept whole is made where it is kept.
     filled = rows["bands"].reshape(shape) if kept == spec.bands else np.empty(shape, np.float32)
-    gapfill.fill(series, days, targets, filled, count, _METHODS[spec.fill])
+    gapfill.fill(series, days, targets, filled, count, gapfill.METHODS[spec.fill])
     if spec.smooth is not None:
         filled[...] = smooth_series(filled, targets, spec.smooth.how)
     if kept != spec.bands:
