@@ -32,8 +32,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from terracube.processing.landcover.extremes import moving_extremes
 from terracube.processing.landcover.features import FeatureSpec, Season, feature_table
+from terracube.processing.landcover.features.extremes import moving_extremes
 from terracube.processing.landcover.learn import TrainParameters, fit
 
 Table = tuple[NDArray[np.float32], NDArray[np.int64], dict[str, NDArray[np.int64]]]

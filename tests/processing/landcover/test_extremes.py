@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from terracube.core.errors import InputError
-from terracube.processing.landcover.extremes import moving_extremes
 from terracube.processing.landcover.features import FeatureSpec, Season, feature_table
+from terracube.processing.landcover.features.extremes import moving_extremes
 
 
 def test_highest_and_lowest_around_each_date() -> None:

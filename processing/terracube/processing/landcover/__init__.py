@@ -21,8 +21,7 @@ if TYPE_CHECKING:
     from terracube.processing.landcover.learn import TrainParameters
     from terracube.processing.landcover.models import Model
     from terracube.processing.landcover.nomenclature import Nomenclature, load_nomenclature
-    from terracube.processing.landcover.regional import classify_regions
-    from terracube.processing.landcover.regions import blend, region_weights
+    from terracube.processing.landcover.regions import blend, classify_regions, region_weights
     from terracube.processing.landcover.relief import terrain
     from terracube.processing.landcover.samples import Samples, Series, read_samples
     from terracube.processing.landcover.series import regular_series, savgol, whittaker
@@ -37,8 +36,7 @@ _HOMES = {
     "learn": ("TrainParameters",),
     "models": ("Model",),
     "nomenclature": ("Nomenclature", "load_nomenclature"),
-    "regional": ("classify_regions",),
-    "regions": ("blend", "region_weights"),
+    "regions": ("blend", "classify_regions", "region_weights"),
     "samples": ("Samples", "Series", "read_samples"),
     "series": ("regular_series", "savgol", "whittaker"),
     "relief": ("terrain",),

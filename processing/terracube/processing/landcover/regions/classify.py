@@ -15,7 +15,7 @@ from terracube.cubes.gridlike import to_grid
 from terracube.processing.kernels.summary import summarise
 from terracube.processing.landcover.classification import class_layer, classify, spec_of
 from terracube.processing.landcover.models import Model, ModelFile, to_model
-from terracube.processing.landcover.regions import blend, region_weights
+from terracube.processing.landcover.regions.weights import blend, region_weights
 
 if TYPE_CHECKING:
     import geopandas
