@@ -55,6 +55,15 @@ def test_items_and_cube_give_the_same_bits(items: list[pystac.Item], grid: cubes
     assert float(direct["count"].max()) == 2
 
 
+def test_a_block_of_several_strips(items: list[pystac.Item], grid: cubes.Grid) -> None:
+    """A block that is worked on in more than one strip equals small blocks, pixel by pixel."""
+    fine = cubes.Grid.from_bbox(grid.bounds, crs=grid.crs, resolution=3, bbox_crs=grid.crs)
+    assert fine.shape.y * fine.shape.x > 1 << 16, "more than the longest strip"
+    whole = COMPOSITE(items, grid=fine, parameters={"bands": BANDS}, block=400).compute()
+    xr.testing.assert_identical(COMPOSITE(items, grid=fine, parameters={"bands": BANDS}, block=100).compute(), whole)
+    assert (whole["count"].values[-30:] > 0).any(), "the last strip is seen, too"
+
+
 def test_numpy_and_dask_agree() -> None:
     """A cube in memory and a lazy one give the same; a cube in several chunks along time is joined."""
     cube = _noise((6, 17, 13))
