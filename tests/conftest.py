@@ -15,7 +15,7 @@ import referencing.jsonschema
 from hypothesis import settings
 
 # What decides whether a change lands draws the same examples each time; `make test-all` and `pytest` draw new ones.
-settings.register_profile("same", derandomize=True)
+settings.register_profile("same", derandomize=True, deadline=None)
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 

@@ -67,7 +67,33 @@ def attributes_of(plan: CubePlan, left_out: list[dict[str, str]], *, engine: str
         "left_out": left_out,
         "pipelines": sorted({(grid.crs, pipeline(grid, plan.grid)) for grid in sources if grid.crs != plan.grid.crs}),
     }
-    return {f"{PREFIX}cube": json.dumps(facts)}
+    platforms = _platforms(plan)
+    if any(platforms):
+        facts["platforms"] = platforms
+    return {f"{PREFIX}cube": json.dumps(facts)} | _quantity(plan)
+
+
+def _platforms(plan: CubePlan) -> list[list[str]]:
+    """Name the platforms of each step of time, as the items do."""
+    return [
+        sorted({str(told) for scene in group if (told := scene.properties.get("platform"))}) for group in plan.groups
+    ]
+
+
+def _quantity(plan: CubePlan) -> dict[str, str]:
+    """Tell which reflectance the measured bands hold, where the sensor's description does and all bands hold it."""
+    told = set()
+    for group in plan.groups:
+        for scene in group:
+            try:
+                told.add(sensor_of(scene.collection).reflectance.get("quantity"))
+            except NotFoundError:  # a collection without a description here
+                told.add(None)
+    if len(told) != 1 or None in told:
+        return {}
+    measured = sensor_of(plan.groups[0][0].collection).bands
+    plain = [band.name for band in plan.bands if band.name in measured and not band.scaled]
+    return {} if plain else {"quantity": str(told.pop())}
 
 
 def _told(masked: MaskChoice) -> Any:
