@@ -67,17 +67,18 @@ def attributes_of(plan: CubePlan, left_out: list[dict[str, str]], *, engine: str
         "left_out": left_out,
         "pipelines": sorted({(grid.crs, pipeline(grid, plan.grid)) for grid in sources if grid.crs != plan.grid.crs}),
     }
-    platforms = _platforms(plan)
-    if any(platforms):
-        facts["platforms"] = platforms
+    facts |= _seen_by(plan)
     return {f"{PREFIX}cube": json.dumps(facts)} | _quantity(plan)
 
 
-def _platforms(plan: CubePlan) -> list[list[str]]:
-    """Name the platforms of each step of time, as the items do."""
-    return [
+def _seen_by(plan: CubePlan) -> dict[str, Any]:
+    """Name the platforms of each step of time, and all instruments, as the items do."""
+    platforms = [
         sorted({str(told) for scene in group if (told := scene.properties.get("platform"))}) for group in plan.groups
     ]
+    scenes = [scene for group in plan.groups for scene in group]
+    aboard = {str(name) for scene in scenes for name in scene.properties.get("instruments") or ()}
+    return {"platforms": platforms, "instruments": sorted(aboard)} if any(platforms) else {}
 
 
 def _quantity(plan: CubePlan) -> dict[str, str]:

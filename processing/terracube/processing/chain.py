@@ -9,6 +9,7 @@ over beside the parameters, which hold its digest.
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -23,7 +24,8 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from terracube.core.digest import sha256_of
-from terracube.core.errors import InputError
+from terracube.core.errors import InputError, NotFoundError
+from terracube.core.sensors import sensor_of
 from terracube.core.validation import validated
 from terracube.cubes import YX, CubePlan, CubeSpec, Grid, as_array, plan_cube, read_scenes
 from terracube.cubes.blocks import BlockReader
@@ -52,6 +54,16 @@ class ChainParameters(BaseModel):
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What saw an observation."""
+
+    platform: str | None = None
+    instruments: tuple[str, ...] = ()
+    quantity: str | None = None
+    """What the bands hold: ``rhos``, ``rhow`` or ``rrs``."""
+
+
 @dataclass(frozen=True)
 class Context:
     """What a stage knows beside the pixels; the same for all blocks."""
@@ -59,6 +71,8 @@ class Context:
     parameters: ChainParameters
     dates: NDArray[np.datetime64] | None = None
     """Day of each step of time, datetime64[D]; ``None`` where the cube has no times."""
+    origins: tuple[Origin, ...] | None = None
+    """What saw each step of time; ``None`` where the chain does not ask for it."""
     resource: Any = None
     """What the parameters name by its digest, or where to find it."""
 
@@ -108,6 +122,8 @@ class Chain:
     """Fill in what the resource decides (its bands and classes), and refuse what contradicts it."""
     legend: Callable[[Any], Mapping[str, tuple[LayerClass, ...]]] | None = None
     """What the numbers of layers of classes mean, by layer, as the resource has it."""
+    observe: Callable[[ChainParameters, tuple[Origin, ...]], ChainParameters] | None = None
+    """Fill in what the observations decide, like bands, where a sensor's own numbers are used."""
 
     def to_parameters(self, values: ChainParameters | dict[str, Any] | None = None) -> ChainParameters:
         """Accept parameters as a model or plain JSON values.
@@ -133,6 +149,19 @@ class Chain:
         if self.resource is not None and resource is None:
             raise InputError("the chain needs what its parameters name", where=self.name, expected="a model")
         return self.settle(parameters, resource) if self.settle is not None else parameters
+
+    def observed(self, parameters: ChainParameters, items: Iterable[pystac.Item]) -> ChainParameters:
+        """Fill in what the scenes decide; the same whatever their order.
+
+        Raises
+        ------
+        InputError
+            If a scene does not tell what the chain must know.
+        """
+        if self.observe is None:
+            return parameters
+        found = {origin_of(item.collection_id or "", item.properties) for item in items}
+        return self.observe(parameters, tuple(sorted(found, key=repr)))
 
     def product(self, parameters: ChainParameters, resource: Any = None) -> tuple[Layer, ...]:
         """Give the layers as they are stored, with the meaning of classes."""
@@ -183,7 +212,8 @@ class Chain:
         """
         names = [layer.name for layer in self.layers(parameters)]
         dates = np.array(plan.dates, "datetime64[D]")
-        handed = self._node(Context(parameters, dates, resource))
+        origins = None if self.observe is None else _origins(plan)
+        handed = self._node(Context(parameters, dates, origins, resource))
         return map_plan(
             plan, self._block, block=block, layers=names, name=self._task(parameters), handed=(handed,)
         ).rename(self.name)
@@ -206,6 +236,8 @@ class Chain:
     def _node(self, context: Context) -> Delayed:
         """Make what all blocks share a graph node: it travels to each worker once, not with each block."""
         dates = "" if context.dates is None else sha256_of([str(day) for day in context.dates])[:12]
+        if context.origins is not None:
+            dates = sha256_of([dates, *map(repr, context.origins)])[:12]
         node: Delayed = delayed(context, name=f"context-{self._task(context.parameters)}-{dates}", traverse=False)
         return node
 
@@ -244,21 +276,28 @@ class Chain:
         if isinstance(source, xr.Dataset | xr.DataArray):
             cube = as_array(source)
             given = parameters.model_dump() if isinstance(parameters, ChainParameters) else dict(parameters or {})
-            if resource is None:
+            if resource is None and self.observe is None:
                 given = {"bands": [str(name) for name in cube.band.values]} | given
             known = self.settled(given, resource)
-            return self.to_dataset(self._apply(_banded(cube, known.bands), known, resource), known, resource)
+            if self.observe is not None:
+                known = self.observe(known, tuple(sorted(set(cube_origins(source)), key=repr)))
+            origins = None if self.observe is None else cube_origins(source)
+            made = self._apply(_banded(cube, known.bands), known, origins, resource)
+            return self.to_dataset(made, known, resource)
         if grid is None:
             raise InputError("a chain on items needs a grid", where="grid", todo="give grid=Grid.from_bbox(...)")
-        known = self.settled(parameters, resource)
-        plan = self.plan(source, grid, known)
+        items = list(source)
+        known = self.observed(self.settled(parameters, resource), items)
+        plan = self.plan(items, grid, known)
         return self.to_dataset(self.run(plan, known, block=block, resource=resource), known, resource)
 
-    def _apply(self, cube: xr.DataArray, parameters: ChainParameters, resource: Any) -> xr.DataArray:
+    def _apply(
+        self, cube: xr.DataArray, parameters: ChainParameters, origins: tuple[Origin, ...] | None, resource: Any
+    ) -> xr.DataArray:
         layers = self.layers(parameters)
         values = cube.data
         dates = cube["time"].values.astype("datetime64[D]") if "time" in cube.coords else None
-        context = Context(parameters, dates, resource)
+        context = Context(parameters, dates, origins, resource)
         if isinstance(values, da.Array):
             result: Any = self._lazily(values, context, len(layers))
         else:
@@ -301,6 +340,48 @@ class Chain:
                 values = values.fillna(layer.missing)
             variables[layer.name] = values.astype(layer.dtype).assign_attrs(told)
         return xr.Dataset(variables, attrs={"title": self.title})
+
+
+def origin_of(collection: str, properties: Mapping[str, Any]) -> Origin:
+    """Tell what saw a scene, as its item and the description of its sensor say."""
+    try:
+        declared = sensor_of(collection).reflectance.get("quantity")
+    except NotFoundError:  # a collection without a description here
+        declared = None
+    platform, quantity = properties.get("platform"), properties.get("terracube:quantity", declared)
+    instruments = properties.get("instruments")
+    aboard = tuple(sorted(map(str, instruments))) if isinstance(instruments, list | tuple) else ()
+    return Origin(str(platform) if platform else None, aboard, str(quantity) if quantity else None)
+
+
+def _origins(plan: CubePlan) -> tuple[Origin, ...]:
+    """Tell what saw each step of time, which must be one thing."""
+    found = []
+    for day, group in zip(plan.dates, plan.groups, strict=True):
+        seen = {origin_of(scene.collection, scene.properties) for scene in group}
+        if len(seen) > 1:
+            raise InputError(
+                "one date was seen by several sensors",
+                where=str(day),
+                got="; ".join(sorted(map(repr, seen))),
+                todo='groupby="scene", or filter by platform',
+            )
+        found.append(seen.pop())
+    return tuple(found)
+
+
+def cube_origins(cube: xr.Dataset | xr.DataArray) -> tuple[Origin, ...]:
+    """Tell what saw each step of time of a cube, as its attributes say; nothing is told of cubes from elsewhere."""
+    steps = cube.sizes.get("time", 1)
+    quantity = cube.attrs.get("quantity")
+    try:
+        aboard = json.loads(cube.attrs["terracube:cube"])["platforms"]
+        instruments = json.loads(cube.attrs["terracube:cube"]).get("instruments", [])
+    except (KeyError, TypeError, ValueError):
+        return (Origin(None, (), quantity),) * steps
+    if len(aboard) != steps:  # dates were taken out since
+        aboard = aboard[:1] * steps if len({tuple(one) for one in aboard}) == 1 else [[]] * steps
+    return tuple(Origin(one[0] if len(one) == 1 else None, tuple(instruments), quantity) for one in aboard)
 
 
 def _banded(cube: xr.DataArray, bands: tuple[str, ...]) -> xr.DataArray:

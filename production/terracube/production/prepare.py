@@ -127,10 +127,10 @@ def prepare(
     chain = get_chain(request.chain)
     asked = chain.to_parameters(request.parameters)
     model = _model(catalog, chain, asked, request.collection)
-    parameters = chain.settled(asked, None if model is None else model.file)
-    _check_bands(request.collection, parameters.bands)
     gone = {left.id for left in without}
     known = {item.id: item for item in items if item.id not in gone}
+    parameters = chain.observed(chain.settled(asked, None if model is None else model.file), known.values())
+    _check_bands(request.collection, parameters.bands)
     # A product is made of files whose checksums are in the catalogue, and of nothing else.
     scenes = read_scenes(known.values(), parameters.bands, on_error="skip", given=Given(local=True))
     good, broken = verified(catalog, scenes, known)

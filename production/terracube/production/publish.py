@@ -39,6 +39,7 @@ from terracube.stac import (
 )
 
 _TRUE_COLOUR = ("red", "green", "blue")
+_MOST_PICTURES = 12
 
 
 def product_collection(chain: Chain) -> pystac.Collection:
@@ -123,25 +124,36 @@ def _pictures(scratch: Scratch, layers: Sequence[Layer], most: int) -> list[Pict
 
 
 def _first(scratch: Scratch, layers: Sequence[Layer]) -> list[Picture]:
-    """Show what the product is: a map of classes and how sure it is, true colours, or the first layer."""
+    """Show what the product is: a map of classes and how sure it is, true colours, or the layers of values."""
     names = [layer.name for layer in layers]
-    shown = {name: thin(scratch, number) for number, name in enumerate(names) if name in _TRUE_COLOUR or number == 0}
+    if all(name in names for name in _TRUE_COLOUR):
+        shown = [thin(scratch, names.index(name)) for name in _TRUE_COLOUR]
+        return [Picture("True colour (red, green, blue)", rgb_png(shown))]
     first = layers[0]
-    if first.classes:
+    if not first.classes:
+        return [_values(scratch, 0, first)]
+    found = [Picture(first.title, classes_png(thin(scratch, 0), first))]
+    if "margin" in names:
         sure = map_png(thin(scratch, names.index("margin")), low=0.0, high=1.0)
         number = names.index("outside")
         strange = classes_png(thin(scratch, number), layers[number])
         return [
-            Picture(first.title, classes_png(shown[first.name], first)),
+            *found,
             Picture("Margin to the next class", sure, ("0", "1")),
             Picture("Unlike the training samples (red)", strange),
         ]
-    if all(name in names for name in _TRUE_COLOUR):
-        return [Picture("True colour (red, green, blue)", rgb_png([shown[name] for name in _TRUE_COLOUR]))]
-    values = shown[first.name]
+    measured = [number for number, layer in enumerate(layers) if layer.role == "data" and not layer.classes]
+    return [*found, *(_values(scratch, number, layers[number]) for number in measured[:_MOST_PICTURES])]
+
+
+def _values(scratch: Scratch, number: int, layer: Layer) -> Picture:
+    """Show a layer of values, from its second to its 98th percentile, and say which these are."""
+    values = thin(scratch, number)
     seen = values[np.isfinite(values)]
     low, high = (float(v) for v in np.percentile(seen, (2, 98))) if seen.size else (0.0, 1.0)
-    return [Picture(first.title, map_png(values, low=low, high=high))]
+    unit = "" if layer.unit == "1" else f" {layer.unit}"
+    title = layer.title[:1].upper() + layer.title[1:]
+    return Picture(title, map_png(values, low=low, high=high), (f"{low:.3g}{unit}", f"{high:.3g}{unit}"))
 
 
 def _item(

@@ -383,7 +383,7 @@ def rehearse(model: Model | ModelFile) -> None:
     targets = spec.season.targets()
     dates = spec.season.first(2001) + targets.astype("timedelta64[D]")
     cube = np.random.default_rng(0).uniform(0.1, 0.4, (len(targets), len(spec.bands), 1, 2)).astype("float32")
-    context = Context(_told(LANDCOVER.settled({"model": known.digest}, model)), dates, model)
+    context = Context(_told(LANDCOVER.settled({"model": known.digest}, model)), dates, resource=model)
     _finish(_describe(cube, context, {name: np.zeros((1, 2), np.float32) for name in spec.terrain}), context)
 
 
@@ -413,7 +413,7 @@ def _on_terrain(
     bands = {name: cube.sel(band=name, drop=True) for name in parameters.bands}
     beside = {name: _aligned(static[name].astype("float32"), cube) for name in needed}
     whole = xr.Dataset({**bands, **beside})
-    context = Context(parameters, cube["time"].values.astype("datetime64[D]"), model)
+    context = Context(parameters, cube["time"].values.astype("datetime64[D]"), resource=model)
     layers = LANDCOVER.layers(parameters)
     fn = partial(_terrain_block, names=(parameters.bands, needed))
     halo = 0 if parameters.smoothing is None else parameters.smoothing.window // 2
