@@ -11,6 +11,7 @@ from terracube.processing.formula.expression import (
     absolute,
     arctan2,
     band,
+    constant,
     exp,
     isfinite,
     log,
@@ -22,16 +23,18 @@ from terracube.processing.formula.expression import (
     where,
 )
 from terracube.processing.formula.gradient import gradient
-from terracube.processing.formula.program import Program, compile_program
+from terracube.processing.formula.program import Judged, Program, compile_program
 
 __all__ = [
     "Expr",
+    "Judged",
     "Program",
     "Value",
     "absolute",
     "arctan2",
     "band",
     "compile_program",
+    "constant",
     "exp",
     "gradient",
     "isfinite",

@@ -226,7 +226,8 @@ def power(base: Value, exponent: Value) -> Any:
     """Raise to a power. Of a negative number to a fraction: NaN."""
     if isinstance(base, Expr) or isinstance(exponent, Expr):
         return _power(base, exponent)
-    return apply("pow", np.asarray(base, dtype=np.result_type(base, np.float32)), exponent)
+    numbers = np.asarray(base)
+    return apply("pow", numbers if numbers.dtype.kind == "f" else numbers.astype("float64"), exponent)
 
 
 def log(x: Value) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -25,6 +26,22 @@ _LEFT = {"add": tape.ADDC, "sub": tape.RSUBC, "mul": tape.MULC, "div": tape.RDIV
          "lt": tape.GTC, "le": tape.GEC}  # fmt: skip
 _COMMUTES = frozenset(("add", "mul", "min", "max"))
 _MOST_STEPS = 100_000
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Judged:
+    """A product that has a value only where nothing speaks against it."""
+
+    value: Expr
+    least: Expr
+    """The least of the bands it needs: NaN says that one is missing, less than zero that one is negative."""
+    reason: Expr | None = None
+    """Why the formula gives no value, as bits; 0: it does."""
+    low: float = -math.inf
+    high: float = math.inf
+    """Beyond these the value is kept and flagged."""
+    flags: str | None = None
+    """Name of its flags, if they are wanted."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,28 +90,46 @@ class Program:
         return out, marks
 
 
-def compile_program(products: Mapping[str, Expr], flags: Mapping[str, Expr] | None = None) -> Program:
+def compile_program(products: Mapping[str, Expr | Judged], flags: Mapping[str, Expr] | None = None) -> Program:
     """Turn formulas into one program.
 
     Parameters
     ----------
-    products : mapping of name to Expr
+    products : mapping of name to Expr or Judged
     flags : mapping of name to Expr
-        Whose values are whole numbers 0 to 255.
+        Whose values are whole numbers 0 to 255; those of judged products come after them.
 
     Raises
     ------
     InputError
         If there are none, or more steps than can be meant.
     """
-    results = [*products.values(), *(flags or {}).values()]
-    if not results:
+    if not products and not flags:
         raise InputError("a program needs a formula", where="products", got="none")
     maker = _Maker()
-    stores = [(number, tape.STORE, maker.enter(one)) for number, one in enumerate(products.values())]
-    stores += [(number, tape.FLAG, maker.enter(one)) for number, one in enumerate((flags or {}).values())]
+    marks = [*(flags or {}), *(one.flags for one in products.values() if isinstance(one, Judged) and one.flags)]
+    stores = []
+    for number, one in enumerate(products.values()):
+        if isinstance(one, Expr):
+            stores.append(_Store(tape.STORE, number, (maker.enter(one),)))
+        else:
+            mark = marks.index(one.flags) if one.flags else -1
+            operands = (maker.enter(one.value), maker.judge(one))
+            stores.append(_Store(tape.EMIT, number, operands, mark, (one.low, one.high)))
+    stores += [_Store(tape.FLAG, number, (maker.enter(one),)) for number, one in enumerate((flags or {}).values())]
     table, numbers, slots, bands = maker.finish(stores)
-    return Program(bands, tuple(products), tuple(flags or {}), table, numbers, slots)
+    return Program(bands, tuple(products), tuple(marks), table, numbers, slots)
+
+
+@dataclass(frozen=True, slots=True)
+class _Store:
+    """What is written, and where."""
+
+    code: int
+    number: int
+    operands: tuple[int, ...]
+    mark: int = 0
+    numbers: tuple[float, float] = (0.0, 0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +160,11 @@ class _Maker:
                 self.places[id(node)] = self._value(node)
         found = self.places[id(result)]
         return found if isinstance(found, int) else self._number(_Step(tape.FILL, (), (found, 0.0)))
+
+    def judge(self, one: Judged) -> int:
+        """Number the reason of a product."""
+        reason = self.enter(one.reason) if one.reason is not None else self._slot(0.0)
+        return self._number(_Step(tape.REASON, (self.enter(one.value), self.enter(one.least), reason)))
 
     def _value(self, node: Expr) -> int | float:
         if node.op == "constant":
@@ -175,38 +215,56 @@ class _Maker:
             self.steps.append(step)
         return self.known[step]
 
-    def finish(
-        self, stores: Sequence[tuple[int, int, int]]
-    ) -> tuple[NDArray[np.int32], NDArray[np.float64], int, tuple[str, ...]]:
-        steps = _merged(self.steps, {value for _, _, value in stores})
-        order = _needed(steps, [value for _, _, value in stores])
+    def finish(self, stores: Sequence[_Store]) -> tuple[NDArray[np.int32], NDArray[np.float64], int, tuple[str, ...]]:
+        results = [value for store in stores for value in store.operands]
+        steps = _merged(self.steps, results)
+        order = _needed(steps, results)
         bands = tuple(steps[value].band for value in order if steps[value].code == tape.LOAD)
-        after: dict[int, list[tuple[int, int]]] = {}
-        for number, code, value in stores:
-            after.setdefault(value, []).append((number, code))
+        place = {value: number for number, value in enumerate(order)}
+        after: dict[int, list[_Store]] = {}
+        for store in stores:
+            after.setdefault(max(store.operands, key=place.__getitem__), []).append(store)
         rows, numbers, slots = _placed(steps, order, after, bands)
         return np.array(rows, np.int32).reshape(-1, 5), np.array(numbers, np.float64).reshape(-1, 2), slots, bands
 
 
 def _merged(steps: Sequence[_Step], kept: Iterable[int]) -> list[_Step]:
-    """Join a product and a sum into one step, where nobody else asks for the product."""
+    """Join steps where nobody else asks for what lies between them: products of constants, and products with sums."""
     uses = Counter(operand for step in steps for operand in set(step.operands))
-    for value in kept:
-        uses[value] += 1
+    uses.update(kept)
     found = list(steps)
     for value, step in enumerate(steps):
-        if step.code == tape.ADDC and uses[step.operands[0]] == 1:
-            before = found[step.operands[0]]
-            if before.code == tape.MUL:
-                found[value] = _Step(tape.MADC, before.operands, step.numbers)
-            elif before.code == tape.MULC:
-                found[value] = _Step(tape.LINC, before.operands, (before.numbers[0], step.numbers[0]))
-        elif step.code == tape.ADD:
-            for one, other in (step.operands, step.operands[::-1]):
-                if uses[one] == 1 and found[one].code == tape.MUL and one != other:
-                    found[value] = _Step(tape.MAD, (*found[one].operands, other))
-                    break
+        first = found[step.operands[0]] if step.operands else step
+        if step.code == tape.MULC and first.code == tape.MULC:
+            found[value] = _Step(tape.MULC, first.operands, (step.numbers[0] * first.numbers[0], 0.0))
+        elif step.code == tape.RSUBC and first.code == tape.MULC:
+            found[value] = _Step(tape.LINC, first.operands, (-first.numbers[0], step.numbers[0]))
+        elif step.code == tape.ADDC and uses[step.operands[0]] == 1:
+            if first.code == tape.MUL:
+                found[value] = _Step(tape.MADC, first.operands, step.numbers)
+            elif first.code == tape.MULC:
+                found[value] = _Step(tape.LINC, first.operands, (first.numbers[0], step.numbers[0]))
+        elif step.code in (tape.ADD, tape.SUB):
+            found[value] = _sum(step, found, uses)
     return found
+
+
+def _sum(step: _Step, found: Sequence[_Step], uses: Mapping[int, int]) -> _Step:
+    """Join a sum or difference with a product that only it asks for."""
+    one, other = step.operands
+    sign = -1.0 if step.code == tape.SUB else 1.0
+    if one == other:
+        return step
+    if uses[other] == 1 and found[other].code == tape.MULC:
+        return _Step(tape.AXPY, (*found[other].operands, one), (sign * found[other].numbers[0], 0.0))
+    if step.code == tape.SUB:
+        return step
+    if uses[one] == 1 and found[one].code == tape.MULC:
+        return _Step(tape.AXPY, (*found[one].operands, other), (found[one].numbers[0], 0.0))
+    for product, rest in ((one, other), (other, one)):
+        if uses[product] == 1 and found[product].code == tape.MUL:
+            return _Step(tape.MAD, (*found[product].operands, rest))
+    return step
 
 
 def _needed(steps: Sequence[_Step], results: Sequence[int]) -> list[int]:
@@ -229,10 +287,16 @@ def _needed(steps: Sequence[_Step], results: Sequence[int]) -> list[int]:
 
 
 def _placed(
-    steps: Sequence[_Step], order: Sequence[int], after: Mapping[int, Sequence[tuple[int, int]]], bands: Sequence[str]
+    steps: Sequence[_Step], order: Sequence[int], after: Mapping[int, Sequence[_Store]], bands: Sequence[str]
 ) -> tuple[list[tuple[int, ...]], list[tuple[float, float]], int]:
     """Give each value a slot from when it is made until it is last asked for."""
     last = {operand: place for place, value in enumerate(order) for operand in steps[value].operands}
+    for place, value in enumerate(order):
+        for store in after.get(value, ()):
+            last |= {operand: max(place, last.get(operand, place)) for operand in store.operands}
+    ends: dict[int, list[int]] = {}
+    for value, place in last.items():
+        ends.setdefault(place, []).append(value)
     free: list[int] = []
     slot: dict[int, int] = {}
     slots = 0
@@ -245,16 +309,23 @@ def _placed(
             free.append(slots)
             slots += 1
         slot[value] = free.pop()
-        operands = [slot[one] for one in step.operands] or [0]
-        if step.code == tape.LOAD:
-            operands = [bands.index(step.band)]
-        operands += [operands[0]] * (3 - len(operands)) if step.code != tape.LOAD else [0, 0]
-        rows.append((step.code, slot[value], *operands))
+        rows.append((step.code, slot[value], *_operands(step, slot, bands)))
         numbers.append(step.numbers)
-        for number, code in after.get(value, ()):
-            rows.append((code, number, slot[value], 0, 0))
-            numbers.append((0.0, 0.0))
-        ended = {one for one in step.operands if last[one] == place}
-        ended |= set() if value in last else {value}
-        free.extend(sorted((slot[one] for one in ended), reverse=True))
+        for store in after.get(value, ()):
+            rows.append((store.code, store.number, *_stored(store, slot)))
+            numbers.append(store.numbers)
+        free.extend(sorted((slot[one] for one in ends.get(place, ())), reverse=True))
     return rows, numbers, slots
+
+
+def _operands(step: _Step, slot: Mapping[int, int], bands: Sequence[str]) -> tuple[int, int, int]:
+    if step.code == tape.LOAD:
+        return bands.index(step.band), 0, 0
+    found = [slot[one] for one in step.operands] or [0]
+    a, b, c = (*found, found[0], found[0])[:3]
+    return a, b, c
+
+
+def _stored(store: _Store, slot: Mapping[int, int]) -> tuple[int, int, int]:
+    found = [slot[one] for one in store.operands]
+    return found[0], found[-1], store.mark

@@ -32,8 +32,12 @@ ADD, SUB, MUL, DIV, MULZ, MIN, MAX, LT, LE, ARCTAN2 = 4, 5, 6, 7, 8, 9, 10, 11, 
 ADDC, RSUBC, MULC, RDIVC, MINC, MAXC, LTC, LEC, GTC, GEC, POWC, LINC = 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25
 ABS, SQRT, LOG2, EXP2, FINITE = 26, 27, 28, 29, 30
 MAD, MADC, WHERE, WHERE_A, WHERE_B, WHERE_AB = 31, 32, 33, 34, 35, 36
-CODES = 37
+REASON, EMIT, AXPY = 37, 38, 39
+CODES = 40
 """Number of codes. ``C`` at the end: with a constant; ``R`` before: the constant comes first."""
+
+MISSING, NEGATIVE, OUTSIDE, BELOW, ABOVE = 1, 2, 4, 16, 32
+"""Bits of a reason: why a product has no value, or lies beyond its range."""
 
 # The square root of one half as bits, and the mantissa's: they cut a number into mantissa and exponent.
 _HALF_ROOT, _MANTISSA, _BIAS = 0x3F3504F3, 0x007FFFFF, 127
@@ -254,6 +258,9 @@ def _more(code: int, target: Floats, a: Floats, b: Floats, c: Floats, numbers: F
     elif code == LINC:
         for i in range(TILE):
             target[i] = a[i] * k + other
+    elif code == AXPY:
+        for i in range(TILE):
+            target[i] = a[i] * k + b[i]
     elif code == WHERE:
         # Both are read before one is taken: a read that depends on a condition is not made a vector.
         for i in range(TILE):
@@ -271,6 +278,12 @@ def _more(code: int, target: Floats, a: Floats, b: Floats, c: Floats, numbers: F
     elif code == FILL:
         for i in range(TILE):
             target[i] = k
+    elif code == REASON:
+        for i in range(TILE):
+            value, least, given = a[i], b[i], c[i]
+            found = given if given != 0 else (0 if value - value == 0 else OUTSIDE)
+            found = NEGATIVE if least < 0 else found
+            target[i] = found if least == least else MISSING
 
 
 @inner
@@ -292,6 +305,23 @@ def _store(a: Floats, start: int, out: Floats) -> None:
 def _flag(a: Floats, start: int, out: NDArray[np.uint8]) -> None:
     for i in range(min(TILE, out.size - start)):
         out[start + i] = np.uint8(a[i])
+
+
+@inner
+def _emit(value: Floats, reason: Floats, start: int, out: Floats) -> None:
+    for i in range(min(TILE, out.size - start)):
+        x = value[i]
+        good = reason[i] == 0 and x - x == 0
+        out[start + i] = x if good else np.nan
+
+
+@inner
+def _judge(value: Floats, reason: Floats, start: int, limits: Floats, out: NDArray[np.uint8]) -> None:
+    low, high = limits[0], limits[1]
+    for i in range(min(TILE, out.size - start)):
+        x, why = value[i], np.int32(reason[i])
+        beyond = np.int32(x < low) * np.int32(BELOW) + np.int32(x > high) * np.int32(ABOVE)
+        out[start + i] = np.uint8(why if why != 0 else beyond)
 
 
 @inner
@@ -328,8 +358,11 @@ def run(
     ----------
     table : int32 (P, 5)
         Rows ``(code, target, a, b, c)`` in the order in which they are done. ``LOAD`` takes a band's number as ``a``,
-        ``STORE`` a product's and ``FLAG`` a flag's number as ``target``; all else are slots. The caller has checked
-        that each is in range, and that a step's target is none of its operands.
+        ``STORE`` a product's and ``FLAG`` a flag's number as ``target``. ``EMIT`` writes the product ``target`` of slot
+        ``a`` where the reason in slot ``b`` is 0, and, unless ``c`` is negative, flags ``c``: the reason, or whether
+        the value lies below or above its two numbers. ``REASON`` takes a value, the least of its bands (NaN: one is
+        missing), and a reason of the formula's own. All else are slots. The caller has checked that each is in range,
+        and that a step's target is none of its operands.
     numbers : float (P, 2)
         Constants of each step, in the type of the values.
     slots : int
@@ -353,5 +386,9 @@ def run(
                 _store(work[row[2]], start, out[row[1]])
             elif code == FLAG:
                 _flag(work[row[2]], start, flags[row[1]])
+            elif code == EMIT:
+                _emit(work[row[2]], work[row[3]], start, out[row[1]])
+                if row[4] >= 0:
+                    _judge(work[row[2]], work[row[3]], start, numbers[step], flags[row[4]])
             else:
                 _step(code, row, numbers[step], work, spare)
