@@ -1,0 +1,76 @@
+"""Water: where it is, how clear it is, and what is in it.
+
+    from terracube.processing import water
+
+    mask = water.mask(cube, method="wofs")                      # wet, dry, no data, with reasons as bits
+    rhow = water.correct(cube, method="swir")                   # residual glint off; says what it holds
+    out = water.retrieve(["spm_blend", "chl_blend"], rhow, uncertainty=True)
+    lakes = water.series(out, polygons)                         # per lake and date
+    pairs = water.matchup(out, measurements)                    # every candidate, every reason for leaving it out
+    water.score(pairs)
+
+One room per noun: :mod:`sensors`, :mod:`coefficients` and :mod:`retrievals` (formulas and their numbers), :mod:`masks`,
+:mod:`correction`, :mod:`types` (optical water types), :mod:`lakes` and :mod:`matchups`.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from terracube.processing.water import lakes, masks, matchups, retrievals, sensors
+    from terracube.processing.water.correction import correct
+    from terracube.processing.water.lakes import series
+    from terracube.processing.water.mapping import WATER, WaterParameters
+    from terracube.processing.water.masks import frequency, mask, shore_distance
+    from terracube.processing.water.matchups import matchup, scatter, score
+    from terracube.processing.water.products import describe, retrieve
+    from terracube.processing.water.quantities import declare, quantity_of, spectra, to_quantity
+    from terracube.processing.water.retrievals import retrieval_names
+
+# Each name with the module that holds it, imported when it is first asked for: some bring large libraries.
+_ROOMS = ("lakes", "masks", "matchups", "retrievals", "sensors")
+_HOMES = {
+    "correction": ("correct",),
+    "lakes": ("series",),
+    "mapping": ("WATER", "WaterParameters"),
+    "masks": ("frequency", "mask", "shore_distance"),
+    "matchups": ("matchup", "scatter", "score"),
+    "quantities": ("declare", "quantity_of", "spectra", "to_quantity"),
+    "retrievals": ("retrieval_names",),
+    "products": ("describe", "retrieve"),
+}
+_HOME = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "WATER",
+    "WaterParameters",
+    "correct",
+    "declare",
+    "describe",
+    "frequency",
+    "lakes",
+    "mask",
+    "masks",
+    "matchup",
+    "matchups",
+    "quantity_of",
+    "retrieval_names",
+    "retrievals",
+    "retrieve",
+    "scatter",
+    "score",
+    "sensors",
+    "series",
+    "shore_distance",
+    "spectra",
+    "to_quantity",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import what is asked for."""
+    if name in _HOME:
+        return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    if name in _ROOMS:
+        return import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
