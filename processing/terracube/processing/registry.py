@@ -12,6 +12,7 @@ _REGISTRY: dict[str, Chain] = {}
 _OURS = {
     "composite": "terracube.processing.composite",
     "landcover": "terracube.processing.landcover.classification",
+    "water": "terracube.processing.water.mapping",
 }
 
 
