@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from pyproj import CRS
@@ -19,6 +19,9 @@ from terracube.production import RunOptions, RunRequest, RunResult, read_request
 from terracube.production import reproduce as reproduce_item
 from terracube.production import run as run_request
 from terracube.stac import Catalog
+
+if TYPE_CHECKING:
+    from terracube.production.lakes import LakeResult
 
 _CODES = {"done": DONE, "planned": DONE, "partly": PARTLY, "nothing to do": NOTHING}
 
@@ -39,6 +42,11 @@ _CODES = {"done": DONE, "planned": DONE, "partly": PARTLY, "nothing to do": NOTH
 @click.option("--bands", help="Bands by role, like blue,green,red,nir.")
 @click.option("--model", help="Trained model, for chains that need one: an item id, its sha256, or a file.")
 @click.option("--mask-classes", help="Classes of the mask layer that are left out, like 0,1,3,8,9,10.")
+@click.option("--products", help="Products of the chain water, like chl_blend,spm_blend; docs/water-retrievals.md.")
+@click.option(
+    "--lakes", "lakes_path", type=click.Path(path_type=Path), help="Water: also a series for each polygon of this file."
+)
+@click.option("--lake-id", help="Column that names the polygons of --lakes.")
 @click.option("--param", "given", multiple=True, help="Another parameter of the chain, as NAME=JSON.")
 @compute_options
 @click.option("--dry-run", is_flag=True, help="Say what would be done and what it needs; read no pixel.")
@@ -50,6 +58,8 @@ def run(chain: str | None, catalog_path: Path, as_json: bool, dry_run: bool, **g
     terracube run composite --catalog CATALOG --collection sentinel-2-l2a --datetime 2023-08 \\
         --bbox 15.0,45.9,16.5,47.0 --crs EPSG:3035 --resolution 120
     terracube run landcover --catalog CATALOG --model MODEL --datetime 2018 --bbox 15.0,45.9,16.5,47.0
+    terracube run water --catalog CATALOG --collection sentinel-2-l2a --datetime 2023-08 \\
+        --products chl_blend,spm_blend --lakes lakes.gpkg --lake-id name
     terracube run --catalog CATALOG --request FILE.json
 
     Without --crs and --resolution the product lies on the scenes' own pixels. The product is made once for each set
@@ -59,15 +69,44 @@ def run(chain: str | None, catalog_path: Path, as_json: bool, dry_run: bool, **g
     with told_errors(as_json=as_json):
         catalog = Catalog.open(catalog_path)
         request = _request(chain, given, catalog)
+        _check_lakes(request, given)
         with bar("run") as progress:
             result = run_request(catalog, request, _options(given, dry_run=dry_run), progress=progress)
-        click.echo(json.dumps(result.as_dict(), indent=2) if as_json else told(result), nl=as_json)
-        sys.exit(_CODES[result.status])
+        facts, lines, code = result.as_dict(), told(result), _CODES[result.status]
+        if given["lakes_path"] is not None and not dry_run:
+            lakes = _lakes(catalog, request, given)
+            facts, lines = facts | {"lakes": lakes.as_dict()}, lines + _told_lakes(lakes)
+            code = DONE if (code, lakes.status) == (NOTHING, "done") else code
+        click.echo(json.dumps(facts, indent=2) if as_json else lines, nl=as_json)
+        sys.exit(code)
+
+
+def _check_lakes(request: RunRequest, given: dict[str, Any]) -> None:
+    """Refuse what has no meaning before anything is computed."""
+    if request.chain != "water" and (given["lakes_path"] is not None or given["products"] is not None):
+        raise InputError("--lakes and --products belong to the chain water", got=request.chain)
+    if given["lake_id"] is not None and given["lakes_path"] is None:
+        raise InputError("--lake-id names a column of the file of --lakes", expected="--lakes FILE")
+    if given["lakes_path"] is not None and not given["lakes_path"].is_file():
+        raise InputError("there is no such file", where="--lakes", got=str(given["lakes_path"]))
+
+
+def _lakes(catalog: Catalog, request: RunRequest, given: dict[str, Any]) -> LakeResult:
+    from terracube.production.lakes import LakeRequest, lake_series  # brings all of water along
+
+    asked = LakeRequest(run=request, polygons=str(given["lakes_path"]), id=given["lake_id"])
+    return lake_series(catalog, asked)
+
+
+def _told_lakes(lakes: LakeResult) -> str:
+    folder = Path(lakes.item.get_self_href() or "").parent
+    rows = ", ".join(f"{count} {status}" for status, count in lakes.rows.items())
+    return f"  lakes     {lakes.status}: {lakes.item.id} ({rows})\n  look at   {folder / 'lakes.html'}\n"
 
 
 def _request(chain: str | None, given: dict[str, Any], catalog: Catalog) -> RunRequest:
     """Make the request of what was given, either as a file or as options."""
-    names = ("collection", "bbox", "period", "crs", "resolution", "align", "bands", "mask_classes", "model")
+    names = ("collection", "bbox", "period", "crs", "resolution", "align", "bands", "mask_classes", "model", "products")
     if given["request_path"] is not None:
         if chain or given["filters"] or given["given"] or any(given[name] is not None for name in names):
             raise InputError(
@@ -75,6 +114,8 @@ def _request(chain: str | None, given: dict[str, Any], catalog: Catalog) -> RunR
             )
         return read_request(given["request_path"])
     parameters = _parameters(given)
+    if given["products"]:
+        parameters["products"] = [name.strip() for name in given["products"].split(",") if name.strip()]
     if given["model"] is not None:
         from terracube.production.models import to_model  # brings all of land cover along
 

@@ -180,7 +180,7 @@ def _item(
     _add_others(item, folder, job)
     item.properties["terracube:slot"] = job.request.slot
     item.properties["terracube:grid"] = grid.as_dict()
-    item.properties.update(_provenance(job).properties())
+    item.properties.update(provenance_of(job).properties())
     item.add_links(derived_from(job.items))
     if job.model is not None:
         item.properties["terracube:model"] = {"id": job.model.item.id, "sha256": job.model.file.digest}
@@ -188,7 +188,8 @@ def _item(
     return set_extensions(item)
 
 
-def _provenance(job: Job) -> Provenance:
+def provenance_of(job: Job) -> Provenance:
+    """Tell what a product of a job is made from, and how."""
     inputs = zip(job.items, job.inputs, strict=True)
     return Provenance(
         key=job.key,

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from terracube.processing.water import lakes, masks, matchups, retrievals, sensors
     from terracube.processing.water.correction import correct
+    from terracube.processing.water.dates import daily
     from terracube.processing.water.lakes import series
     from terracube.processing.water.mapping import WATER, WaterParameters
     from terracube.processing.water.masks import frequency, mask, shore_distance
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 _ROOMS = ("lakes", "masks", "matchups", "retrievals", "sensors")
 _HOMES = {
     "correction": ("correct",),
+    "dates": ("daily",),
     "lakes": ("series",),
     "mapping": ("WATER", "WaterParameters"),
     "masks": ("frequency", "mask", "shore_distance"),
@@ -45,6 +47,7 @@ __all__ = [
     "WATER",
     "WaterParameters",
     "correct",
+    "daily",
     "declare",
     "describe",
     "frequency",

@@ -22,7 +22,7 @@ from terracube.cubes.storage import Layer, LayerClass
 from terracube.processing.chain import Chain, ChainParameters, Context, Finish, Map, Origin
 from terracube.processing.kernels.temporal import QUANTILE, statistics
 from terracube.processing.registry import register
-from terracube.processing.water.assembly import MISSING, NOT_WATER, PARTS, Assembly, assemble
+from terracube.processing.water.assembly import MISSING, NOT_WATER, PARTS, Assembly, assemble, costs
 from terracube.processing.water.correction import correct
 from terracube.processing.water.masks import mask
 from terracube.processing.water.masks.flags import DRY, NODATA, WET
@@ -36,6 +36,7 @@ _WOFS = ("blue", "green", "red", "nir", "swir16", "swir22")
 _INSTEAD = {"nir": "nir08"}
 # Frequency of water, clear dates, then for each product its value, flags, and parts of the uncertainty.
 _FIRST = 2
+_USUAL = ("spm_blend", "turbidity_dogliotti2015", "chl_blend", "secchi_lee2015", "hue_angle")
 
 
 class WaterParameters(ChainParameters):
@@ -43,9 +44,8 @@ class WaterParameters(ChainParameters):
 
     bands: tuple[str, ...] = Field(default=(), max_length=32, description="role names; left out: what is needed")
     products: tuple[str, ...] = Field(
-        default=("spm_nechad2016", "turbidity_dogliotti2015", "chl_blend", "secchi_lee2015", "hue_angle"),
-        min_length=1, max_length=64, description="names of retrievals",
-    )  # fmt: skip
+        default=(), max_length=64, description="names of retrievals; left out: the usual ones that all sensors allow"
+    )
     water_mask: str = Field(
         default="auto", max_length=20, description="wofs, an index (mndwi, ndwi, ...), all; auto: wofs if bands allow"
     )
@@ -81,7 +81,7 @@ def _sensor(origin: Origin, told: WaterParameters) -> WaterSensor:
     return load_water_sensor(name)
 
 
-def _observe(parameters: ChainParameters, origins: Sequence[Origin]) -> WaterParameters:
+def observe(parameters: ChainParameters, origins: Sequence[Origin]) -> WaterParameters:
     """Fill in sensors, quantity, mask, correction and bands; refuse what cannot be done, before a pixel is read."""
     told = _told(parameters)
     quantities = {told.quantity} if told.quantity else {origin.quantity for origin in origins}
@@ -100,11 +100,19 @@ def _observe(parameters: ChainParameters, origins: Sequence[Origin]) -> WaterPar
     settled = told.model_copy(
         update={"sensors": tuple(sorted(sensors)), "quantity": quantity, "water_mask": how, "correction": wanted}
     )
+    if not settled.products:
+        settled = settled.model_copy(update={"products": _usual(tuple(sensors.values()), _made_of(settled))})
     roles: list[str] = []
     for sensor in sensors.values():
         roles += _roles(settled, sensor)
     bands = tuple(dict.fromkeys([*told.bands, *(role for role in roles if role not in told.bands)]))
     return settled.model_copy(update={"bands": bands})
+
+
+def _usual(sensors: Sequence[WaterSensor], quantity: str) -> tuple[str, ...]:
+    """Choose the usual products that all sensors allow; where none is, all, so that each is refused with its reason."""
+    possible = [name for name in _USUAL if not any(costs([name], one, list(one.bands), quantity) for one in sensors)]
+    return tuple(possible) or _USUAL
 
 
 def _mask_method(told: WaterParameters, sensors: Sequence[WaterSensor], quantity: str) -> str:
@@ -227,8 +235,12 @@ def _water(cube: xr.Dataset, told: WaterParameters) -> NDArray[np.uint8]:
         return np.where(seen, WET, NODATA).astype("uint8")
     if told.water_mask == "wofs":
         return np.asarray(mask(cube, "wofs")["water"].values)
-    threshold = "published" if told.threshold is None else told.threshold
-    return np.asarray(mask(cube, "indices", index=told.water_mask, threshold=threshold)["water"].values)
+    return np.asarray(mask(cube, "indices", **index_options(told))["water"].values)
+
+
+def index_options(told: WaterParameters) -> dict[str, Any]:
+    """Give index and threshold; a run takes the published one, because one block does not see the whole scene."""
+    return {"index": told.water_mask, "threshold": "published" if told.threshold is None else told.threshold}
 
 
 def _over_dates(values: NDArray[np.float32], flags: NDArray[np.uint8], out: NDArray[np.float32]) -> None:
@@ -337,6 +349,6 @@ WATER = register(
             halo=lambda parameters: _told(parameters).shore,
         ),
         legend=_legend,
-        observe=_observe,
+        observe=observe,
     )
 )

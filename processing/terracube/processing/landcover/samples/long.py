@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from terracube.core.errors import ConflictError, InputError
 from terracube.processing.landcover.nomenclature import Nomenclature
 from terracube.processing.landcover.samples._columns import encode, find_columns
-from terracube.processing.landcover.samples._files import format_of, numbers, read_table
 from terracube.processing.landcover.samples.align import blank, common_days, days_since, season_start, to_times
 from terracube.processing.landcover.samples.series import Series, make_series
+from terracube.processing.vectors import format_of, numbers, read_table
 
 _ROLES = ("sample", "group", "region", "weight", "start", "lon", "lat", "date")
 _MUST = ("sample", "date")

@@ -14,10 +14,10 @@ import pandas as pd
 from terracube.core.errors import InputError, LeftOut
 from terracube.processing.landcover.nomenclature import Nomenclature
 from terracube.processing.landcover.samples._columns import encode, find_columns, usual_names
-from terracube.processing.landcover.samples._files import format_of, numbers, read_features, read_table
 from terracube.processing.landcover.samples.long import Wanted, to_series
 from terracube.processing.landcover.samples.places import Samples, make_samples, overlapping
 from terracube.processing.landcover.samples.series import Series
+from terracube.processing.vectors import format_of, numbers, read_features, read_table
 
 _ROLES = ("sample", "group", "region", "weight", "start", "end")
 _OVERLAPS = ("refuse", "leave_out", "keep")

@@ -100,6 +100,8 @@ def write_report(
     for lake in largest:
         lake["picture"] = _as_uri(picture(table, lake["id"]))
     shown = column or _first(table)
+    # One polygon far away would leave no room for those that were asked about.
+    there = placed.loc[placed["status"] != "outside"].drop_duplicates("id")
     page = render(
         "terracube.processing.water.lakes",
         "lakes.html",
@@ -107,7 +109,7 @@ def write_report(
         lakes=lakes,
         facts=_facts(table),
         status=STATUS,
-        map=None if shown is None else _as_uri(overview(table, placed.drop_duplicates("id"), shown)),
+        map=None if shown is None or not len(there) else _as_uri(overview(table, there, shown)),
         column=shown,
         left_out=len(lakes) - len(largest) if "time" in table.columns else 0,
     )

@@ -1,4 +1,4 @@
-"""Tables of samples from files, bounded and by formats that reach nothing else."""
+"""Tables, points and polygons from files of users, bounded and by formats that reach nothing else."""
 
 from __future__ import annotations
 
