@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from terracube.processing.landcover.models import Model, ModelFile
 
 
-def warmup(band_counts: Iterable[int] = (4,), *, model: Model | ModelFile | None = None) -> None:
+def warmup(
+    band_counts: Iterable[int] = (4,), *, model: Model | ModelFile | None = None, water: bool = False
+) -> None:
     """Compile the kernels of the chains for given numbers of bands, and those that a model of land cover needs.
 
     Each process compiles for itself, and nothing is kept on disk, because several processes can spoil numba's cache.
@@ -27,6 +29,8 @@ def warmup(band_counts: Iterable[int] = (4,), *, model: Model | ModelFile | None
         3 s for each further one).
     model : Model or ModelFile, optional
         Of land cover: what fills, describes and classifies its series is compiled (some 10 s).
+    water : bool
+        Compile what the chain ``water`` needs (some 8 s).
 
     Raises
     ------
@@ -45,3 +49,7 @@ def warmup(band_counts: Iterable[int] = (4,), *, model: Model | ModelFile | None
         from terracube.processing.landcover.classification import rehearse
 
         rehearse(model)
+    if water:
+        from terracube.processing.water.mapping import rehearse as rehearse_water
+
+        rehearse_water()
