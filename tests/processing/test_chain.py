@@ -158,12 +158,18 @@ def test_registry() -> None:
 
 @pytest.mark.parametrize(
     "values",
-    [{"bands": []}, {"min_clear": 0}, {"eps": -1}, {"mask": "cloudy"}, {"groupby": "week"}, {"surprise": 1}],
+    [{"bands": []}, {"min_clear": 0}, {"eps": -1}, {"mask": ["cloudy"]}, {"groupby": "week"}, {"surprise": 1}],
 )
 def test_wrong_parameters_are_named(values: dict[str, Any]) -> None:
     """A wrong parameter is refused by name."""
     with pytest.raises(InputError, match=next(iter(values))):
         COMPOSITE.to_parameters(values)
+
+
+def test_an_unknown_mask_rule_is_named(items: list[pystac.Item], grid: cubes.Grid) -> None:
+    """Rules are those of the sensor, which the scenes tell: an unknown one is refused with those that there are."""
+    with pytest.raises(InputError, match="clear"):
+        COMPOSITE(items, grid=grid, parameters={"bands": ["red"], "mask": "cloudy"})
 
 
 def test_items_need_a_grid(items: list[pystac.Item]) -> None:

@@ -13,7 +13,7 @@ import json
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import dask.array as da
 import numpy as np
@@ -46,8 +46,9 @@ class ChainParameters(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     bands: tuple[str, ...] = Field(min_length=1, max_length=16, description="role names of the bands")
-    mask: Literal["clear"] | tuple[int, ...] = Field(
-        default="clear", description="'clear', or the classes of the sensor's mask layer that are left out"
+    mask: Annotated[str, Field(max_length=40)] | tuple[int, ...] = Field(
+        default="clear",
+        description="a rule of the sensor by name ('clear'), or the classes of its mask layer that are left out",
     )
     groupby: Literal["solar_day", "scene"] = Field(
         default="solar_day", description="solar_day: scenes of one day are one date; scene: each is a date"
@@ -375,13 +376,30 @@ def cube_origins(cube: xr.Dataset | xr.DataArray) -> tuple[Origin, ...]:
     steps = cube.sizes.get("time", 1)
     quantity = cube.attrs.get("quantity")
     try:
-        aboard = json.loads(cube.attrs["terracube:cube"])["platforms"]
-        instruments = json.loads(cube.attrs["terracube:cube"]).get("instruments", [])
+        told = json.loads(cube.attrs["terracube:cube"])
+        known = list(zip(told["times"], map(tuple, told["platforms"]), strict=True))
+        instruments = tuple(told.get("instruments", ()))
     except (KeyError, TypeError, ValueError):
         return (Origin(None, (), quantity),) * steps
-    if len(aboard) != steps:  # dates were taken out since
-        aboard = aboard[:1] * steps if len({tuple(one) for one in aboard}) == 1 else [[]] * steps
-    return tuple(Origin(one[0] if len(one) == 1 else None, tuple(instruments), quantity) for one in aboard)
+    aboard = _aboard(cube, known, steps)
+    return tuple(Origin(one[0] if len(one) == 1 else None, instruments, quantity) for one in aboard)
+
+
+def _aboard(
+    cube: xr.Dataset | xr.DataArray, known: list[tuple[str, tuple[str, ...]]], steps: int
+) -> list[tuple[str, ...]]:
+    """Give the platforms of each step by its time: dates may have been taken out or put in another order since."""
+    every = {one for _, one in known}
+    if "time" not in cube.coords:
+        return [next(iter(every)) if len(every) == 1 else ()] * steps
+    now = [str(time) for time in cube["time"].values.astype("datetime64[ns]").reshape(-1)]
+    if now == [time for time, _ in known]:
+        return [one for _, one in known]
+    seen: dict[str, set[tuple[str, ...]]] = {}
+    for time, one in known:
+        seen.setdefault(time, set()).add(one)
+    found = [seen.get(time, every) for time in now]
+    return [next(iter(one)) if len(one) == 1 else () for one in found]
 
 
 def _banded(cube: xr.DataArray, bands: tuple[str, ...]) -> xr.DataArray:

@@ -143,7 +143,7 @@ def prepare(
     used = tuple(scene for scene in good if _meets(scene, target))
     if not used:
         raise EmptyResultError("no scene reaches the grid", expected=str(target.bounds), got=f"{len(good)} scenes")
-    spec = CubeSpec(settled.bands, settled.mask if isinstance(settled.mask, tuple) else None, settled.groupby)
+    spec = CubeSpec(settled.bands, settled.mask, settled.groupby)
     inputs = tuple((scene.id, scene_checksum(scene, known[scene.id])) for scene in used)
     return Job(
         request=request,
@@ -154,9 +154,15 @@ def prepare(
         items=tuple(known[scene.id] for scene in used),
         inputs=inputs,
         left_out=left_out,
-        key=product_key(chain.digest(settled), target.as_dict(), inputs),
+        key=product_key(_digest(chain, settled), target.as_dict(), inputs),
         model=model,
     )
+
+
+def _digest(chain: Chain, settled: ChainParameters) -> str:
+    """Give the chain's digest; masks of bits were not read by runs once, so that such products are made again."""
+    digest = chain.digest(settled)
+    return sha256_of([digest, "mask rule", settled.mask]) if isinstance(settled.mask, str) else digest
 
 
 def _model(catalog: Catalog, chain: Chain, parameters: ChainParameters, collection: str) -> StoredModel | None:

@@ -1,7 +1,7 @@
 """Run a chain on the scenes of a catalogue and publish the product, once for each set of inputs.
 
-A run is skipped only if the newest version of the same request has the same key. Otherwise a new version is published,
-linked with the one before it, which stays.
+A run is skipped only if the newest version of the same request, or the product of one that comes to the same, has the
+same key. Otherwise a new version is published, linked with the one before it, which stays.
 """
 
 from __future__ import annotations
@@ -145,8 +145,9 @@ def _run(context: _Context, request: RunRequest) -> RunResult:
             newest = newest_version(context.catalog, request)
         if options.dry_run:
             return RunResult("planned", job, estimate, newest, clock.seconds)
-        if newest is not None and newest.properties.get("terracube:key") == job.key:
-            return RunResult("nothing to do", job, estimate, newest, clock.seconds)
+        same = _made_before(context.catalog, job, newest)
+        if same is not None:
+            return RunResult("nothing to do", job, estimate, same, clock.seconds)
         try:
             item = _make(context, job, estimate, newest)
         except AssetError as error:
@@ -158,12 +159,20 @@ def _run(context: _Context, request: RunRequest) -> RunResult:
             without.append(broken)
             continue
         except ConflictError:
-            meanwhile = newest_version(context.catalog, request)
-            if meanwhile is None or meanwhile.properties.get("terracube:key") != job.key:
+            meanwhile = _made_before(context.catalog, job, newest_version(context.catalog, request))
+            if meanwhile is None:
                 raise
             # Another run made the same product in the meantime.
             return RunResult("nothing to do", job, estimate, meanwhile, clock.seconds)
         return RunResult("partly" if job.left_out else "done", job, estimate, item, clock.seconds)
+
+
+def _made_before(catalog: Catalog, job: Job, newest: pystac.Item | None) -> pystac.Item | None:
+    """Give the product that a run would make again: the newest one, or that of a request which comes to the same."""
+    if newest is not None:
+        return newest if newest.properties.get("terracube:key") == job.key else None
+    found = catalog.search(to_query(collections=job.request.chain, filters=f'terracube:key="{job.key}"'))
+    return min(found, key=lambda item: item.id, default=None)
 
 
 def _make(context: _Context, job: Job, estimate: Estimate, newest: pystac.Item | None) -> pystac.Item:

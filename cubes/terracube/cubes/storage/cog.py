@@ -228,6 +228,13 @@ def _rgba(colour: str) -> tuple[int, int, int, int]:
 
 
 def _digest(rows: NDArray[Any]) -> bytes:
+    """Give the SHA-256 of rows; one NaN is like another.
+
+    GDAL leaves out blocks in which all is NaN and gives them back as its own, whichever they were: 0/0 is another one
+    than ``np.nan``.
+    """
+    if rows.dtype.kind == "f" and (missing := np.isnan(rows)).any():
+        rows = np.where(missing, rows.dtype.type(np.nan), rows)
     return hashlib.sha256(np.ascontiguousarray(rows)).digest()
 
 
