@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import rioxarray  # noqa: F401  registers the `.rio` accessor
 import xarray as xr
+from numpy.typing import NDArray
 
 from terracube.core.errors import InputError, NotFoundError
 from terracube.core.sensors import MaskRule, sensor_of
@@ -35,7 +36,7 @@ def to_dataset(plan: CubePlan, arrays: Mapping[str, Any], left_out: list[dict[st
     # Without pixels: a grid may be far larger than memory.
     frame = georeference(xr.Dataset(), plan.grid)
     coords: dict[str, xr.DataArray] = {name: frame.coords[name] for name in ("y", "x", "spatial_ref")}
-    coords["time"] = xr.DataArray(pd.to_datetime(list(plan.dates)).to_numpy("datetime64[ns]"), dims="time")
+    coords["time"] = xr.DataArray(_times(plan), dims="time")
     coords["time"].attrs["standard_name"] = "time"
     if plan.spec.groupby not in (None, "scene", "time", "solar_day"):
         name = str(plan.spec.groupby)
@@ -72,13 +73,20 @@ def attributes_of(plan: CubePlan, left_out: list[dict[str, str]], *, engine: str
 
 
 def _seen_by(plan: CubePlan) -> dict[str, Any]:
-    """Name the platforms of each step of time, and all instruments, as the items do."""
+    """Name the platforms of each step of time, with its time, and all instruments, as the items do."""
     platforms = [
         sorted({str(told) for scene in group if (told := scene.properties.get("platform"))}) for group in plan.groups
     ]
     scenes = [scene for group in plan.groups for scene in group]
     aboard = {str(name) for scene in scenes for name in scene.properties.get("instruments") or ()}
-    return {"platforms": platforms, "instruments": sorted(aboard)} if any(platforms) else {}
+    if not any(platforms):
+        return {}
+    return {"platforms": platforms, "times": [str(time) for time in _times(plan)], "instruments": sorted(aboard)}
+
+
+def _times(plan: CubePlan) -> NDArray[np.datetime64]:
+    """Give the time of each step as the coordinate has it."""
+    return pd.to_datetime(list(plan.dates)).to_numpy("datetime64[ns]")
 
 
 def _quantity(plan: CubePlan) -> dict[str, str]:

@@ -252,6 +252,21 @@ def test_from_cube_to_cube(tmp_path: Path, catalog: Catalog, validate_stac: Call
     assert np.array_equal(cube.conc_chl.values, expected, equal_nan=True)
 
 
+@pytest.mark.parametrize(
+    ("name", "days", "platform"),
+    [
+        ("a.zarr", 17000.5, "sentinel-3a"),  # July 2016: the second was not yet launched
+        ("a.zarr", 18000.5, None),  # April 2019: either of the two
+        ("subset_of_S3B_OL_1_EFR____20190414T102729.zarr", 18000.5, "sentinel-3b"),
+        ("S3A_OL_2_WFR_x.zarr", 18000.5, "sentinel-3a"),
+    ],
+)
+def test_which_satellite_it_was(tmp_path: Path, name: str, days: float, platform: str | None) -> None:
+    """As the name of the product tells, or as no other had been launched; else it is not told, and never guessed."""
+    data = small().isel(time=[0]).assign_coords(time=("time", [days], small().time.attrs))
+    assert c2rcc.read(store(data, tmp_path / name), SOURCE).properties.get("platform") == platform
+
+
 def test_a_cube_that_grows(tmp_path: Path, catalog: Catalog) -> None:
     """Times that are in the catalogue stay as they are when the cube gets another one."""
     assert len(ingest(SOURCE.name, [store(small().isel(time=[0]), tmp_path / "1" / "a.zarr")], catalog).taken) == 1

@@ -40,6 +40,7 @@ _BEAM = re.compile(
     r"(?P<day>\d{1,2})-(?P<month>[A-Z]{3})-(?P<year>\d{4}) (?P<hour>\d\d):(?P<minute>\d\d):(?P<second>\d\d)"
     r"(?:\.(?P<part>\d{1,6}))?"
 )
+_PRODUCT = re.compile(r"S3(?P<letter>[AB])_OL_[12]_")
 _LARGEST = 1 << 20  # only to look what a file is; the source decides what is read
 _FLAG_TYPES = {1: "uint8", 2: "uint16"}
 
@@ -211,6 +212,7 @@ class _Layers:
         if not self.rasters:
             raise AssetError("there is no layer", where=str(holding.path), expected="like conc_chl", got="none")
         quantity = {"terracube:quantity": "rrs"} if any(one.band.kind == "measured" for one in self.rasters) else {}
+        platform = _platform(holding, start, self.source)
         return Delivered(
             id=item,
             source=self.source,
@@ -218,7 +220,13 @@ class _Layers:
             acquired=start,
             interval=interval,
             rasters=tuple(self.rasters),
-            properties={"instruments": ["olci"], "constellation": "sentinel-3", "processing:level": "L2", **quantity},
+            properties={
+                **platform,
+                "instruments": ["olci"],
+                "constellation": "sentinel-3",
+                "processing:level": "L2",
+                **quantity,
+            },
             facts={"time": start.isoformat(), "grid": self.rasters[0].grid.as_dict(), **self.facts},
             notes=(*notes, *self.notes),
         )
@@ -271,6 +279,14 @@ def _swath(holding: Holding) -> Swath | None:
         if all(one is not None and len(one.shape) == 2 for one in there):
             return Swath(holding.stored(lon), holding.stored(lat))
     return None
+
+
+def _platform(holding: Holding, start: datetime, source: Source) -> dict[str, str]:
+    """Tell which of the satellites it was, where the name of the product does, or no other flew by then."""
+    if named := _PRODUCT.search(holding.path.name):
+        return {"platform": f"sentinel-3{named['letter'].lower()}"}
+    flown = [name for name, day in source.options["launched"].items() if start >= utc(str(day), where="launched")]
+    return {"platform": flown[0]} if len(flown) == 1 else {}
 
 
 def _date(holding: Holding, *names: str, other: datetime | None = None) -> datetime:
