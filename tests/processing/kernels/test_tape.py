@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from terracube.core.errors import InputError
 from terracube.processing.formula import arctan2, band, compile_program, exp, log10, power, where
 from terracube.processing.kernels import tape
 
@@ -22,6 +23,7 @@ _PROGRAM = compile_program(
 )
 
 
+@settings(deadline=None)
 @given(st.integers(1, 3000), st.integers(0, 2000))
 def test_a_pixel_does_not_depend_on_its_place(size: int, shift: int) -> None:
     """Any cut of the pixels gives the same bits."""
@@ -30,6 +32,22 @@ def test_a_pixel_does_not_depend_on_its_place(size: int, shift: int) -> None:
     part, few = _PROGRAM.run(np.ascontiguousarray(values[:, shift:]))
     assert np.array_equal(whole[:, shift:], part, equal_nan=True)
     assert np.array_equal(marks[:, shift:], few)
+
+
+@pytest.mark.parametrize("shape", [(3, 7), (130, 131), (0, 4)])
+def test_bands_of_their_own_arrays(shape: tuple[int, int]) -> None:
+    """Bands given one by one, of any strides, come to the same bits as rows of one array."""
+    x, y = np.random.default_rng(3).uniform(-0.1, 1, (2, *shape[::-1])).astype("float32").swapaxes(1, 2)
+    whole, marks = _PROGRAM.run(np.stack([one.reshape(-1) for one in (x, y)]))
+    out, few = _PROGRAM.run_bands([x, y], np.dtype("float32"))
+    assert np.array_equal(whole, out, equal_nan=True)
+    assert np.array_equal(marks, few)
+
+
+def test_bands_of_other_shapes_are_refused() -> None:
+    """All bands lie on the same pixels."""
+    with pytest.raises(InputError, match="not those of the formulas"):
+        _PROGRAM.run_bands([np.zeros(3), np.zeros(4)], np.dtype("float32"))
 
 
 def test_no_pixel() -> None:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,19 +12,16 @@ from numpy.typing import NDArray
 
 from terracube.core.errors import InputError
 from terracube.processing.formula.expression import Expr
-from terracube.processing.formula.gradient import ordered
+from terracube.processing.formula.making import Form, Maker, Step
+from terracube.processing.formula.merging import merged, needed
 from terracube.processing.kernels import tape
 
-_PAIRS = {"add": tape.ADD, "sub": tape.SUB, "mul": tape.MUL, "div": tape.DIV, "mulz": tape.MULZ, "min": tape.MIN,
-          "max": tape.MAX, "lt": tape.LT, "le": tape.LE, "arctan2": tape.ARCTAN2}  # fmt: skip
-_SINGLES = {"abs": tape.ABS, "sqrt": tape.SQRT, "log2": tape.LOG2, "exp2": tape.EXP2, "finite": tape.FINITE}
-# With a constant as second or as first operand.
-_RIGHT = {"add": tape.ADDC, "mul": tape.MULC, "min": tape.MINC, "max": tape.MAXC, "lt": tape.LTC, "le": tape.LEC,
-          "pow": tape.POWC}  # fmt: skip
-_LEFT = {"add": tape.ADDC, "sub": tape.RSUBC, "mul": tape.MULC, "div": tape.RDIVC, "min": tape.MINC, "max": tape.MAXC,
-         "lt": tape.GTC, "le": tape.GEC}  # fmt: skip
-_COMMUTES = frozenset(("add", "mul", "min", "max"))
-_MOST_STEPS = 100_000
+_PART = 16 * tape.TILE
+"""Pixels whose bands are copied at once: they are still in the cache when they are read."""
+
+
+_COMMUTE = frozenset((tape.MADC, tape.MIN, tape.MAX))
+"""Steps whose two operands may change places."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,6 +38,8 @@ class Judged:
     """Beyond these the value is kept and flagged."""
     flags: str | None = None
     """Name of its flags, if they are wanted."""
+    beside: Expr | None = None
+    """The product it goes with: without a value of that there is none of this. ``None``: it stands alone."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,7 +84,47 @@ class Program:
         out = np.empty((len(self.products), values.shape[1]), values.dtype)
         marks = np.empty((len(self.flags), values.shape[1]), np.uint8)
         given = np.ascontiguousarray(values)
-        tape.run(self.table, self.numbers.astype(values.dtype), self.slots, given, out, marks)
+        tape.run(self.table, self.numbers.astype(values.dtype), self.slots, given, 0, out, marks)
+        return out, marks
+
+    def run_bands(self, bands: Sequence[NDArray[Any]], dtype: np.dtype[Any]) -> tuple[NDArray[Any], NDArray[np.uint8]]:
+        """Run on one array per band, all of one shape; the same numbers as :meth:`run`, without a copy of all bands.
+
+        Parameters
+        ----------
+        bands : sequence of arrays
+            As :attr:`bands` names them; of any numbers.
+        dtype : numpy.dtype
+            float32 or float64: what is computed in, and what comes out.
+
+        Returns
+        -------
+        tuple of arrays
+            Products (K, N) and flags (M, N), N pixels in the order of the arrays.
+
+        Raises
+        ------
+        InputError
+            If there is another number of bands, or their shapes differ.
+        """
+        if len(bands) != len(self.bands) or len({one.shape for one in bands}) != 1:
+            raise InputError(
+                "the values are not those of the formulas",
+                where=", ".join(self.bands),
+                expected=f"{len(self.bands)} arrays of one shape",
+                got=", ".join(str(one.shape) for one in bands)[:200],
+            )
+        flat = [one.reshape(-1) for one in bands]
+        size = flat[0].size
+        out, marks = np.empty((len(self.products), size), dtype), np.empty((len(self.flags), size), np.uint8)
+        part = np.empty((len(flat), min(_PART, size)), dtype)
+        numbers = self.numbers.astype(dtype)
+        for first in range(0, size, _PART):
+            count = min(_PART, size - first)
+            given = part if count == part.shape[1] else np.empty((len(flat), count), dtype)
+            for row, one in zip(given, flat, strict=True):
+                row[:] = one[first : first + count]
+            tape.run(self.table, numbers, self.slots, given, first, out, marks)
         return out, marks
 
 
@@ -106,18 +144,15 @@ def compile_program(products: Mapping[str, Expr | Judged], flags: Mapping[str, E
     """
     if not products and not flags:
         raise InputError("a program needs a formula", where="products", got="none")
-    maker = _Maker()
     marks = [*(flags or {}), *(one.flags for one in products.values() if isinstance(one, Judged) and one.flags)]
-    stores = []
-    for number, one in enumerate(products.values()):
-        if isinstance(one, Expr):
-            stores.append(_Store(tape.STORE, number, (maker.enter(one),)))
-        else:
-            mark = marks.index(one.flags) if one.flags else -1
-            operands = (maker.enter(one.value), maker.judge(one))
-            stores.append(_Store(tape.EMIT, number, operands, mark, (one.low, one.high)))
-    stores += [_Store(tape.FLAG, number, (maker.enter(one),)) for number, one in enumerate((flags or {}).values())]
-    table, numbers, slots, bands = maker.finish(stores)
+    joint = Maker()
+    stores: list[_Store] = []
+    for number, product in enumerate(products.values()):
+        stores.append(_taken_in(joint, *_one(product, number, marks)))
+    for number, one in enumerate((flags or {}).values()):
+        maker = Maker()
+        stores.append(_taken_in(joint, maker, _Store(tape.FLAG, number, (maker.slot(maker.enter(one)),))))
+    table, numbers, slots, bands = _finish(joint.steps, stores)
     return Program(bands, tuple(products), tuple(marks), table, numbers, slots)
 
 
@@ -128,167 +163,57 @@ class _Store:
     code: int
     number: int
     operands: tuple[int, ...]
-    mark: int = 0
-    numbers: tuple[float, float] = (0.0, 0.0)
+    """Of a product that is judged: its value, the least of its bands, its reason, and the value it goes with."""
+    mark: int = -1
+    numbers: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
 
-@dataclass(frozen=True, slots=True)
-class _Step:
-    """One value of the program: how it is made of others."""
-
-    code: int
-    operands: tuple[int, ...]
-    numbers: tuple[float, float] = (0.0, 0.0)
-    band: str = ""
-
-
-@dataclass
-class _Maker:
-    """Numbers the values, so that what is equal is made once, and gives each a slot for as long as it is needed."""
-
-    known: dict[_Step, int] = field(default_factory=dict)
-    steps: list[_Step] = field(default_factory=list)
-    places: dict[int, int | float] = field(default_factory=dict)
-    """From the identity of a node to the number of its value, or a float where it is a constant."""
-    alive: list[Expr] = field(default_factory=list)
-    """Nodes seen: as long as they are kept, their identity is theirs."""
-
-    def enter(self, result: Expr) -> int:
-        for node in ordered([result]):
-            if id(node) not in self.places:
-                self.alive.append(node)
-                self.places[id(node)] = self._value(node)
-        found = self.places[id(result)]
-        return found if isinstance(found, int) else self._number(_Step(tape.FILL, (), (found, 0.0)))
-
-    def judge(self, one: Judged) -> int:
-        """Number the reason of a product."""
-        reason = self.enter(one.reason) if one.reason is not None else self._slot(0.0)
-        return self._number(_Step(tape.REASON, (self.enter(one.value), self.enter(one.least), reason)))
-
-    def _value(self, node: Expr) -> int | float:
-        if node.op == "constant":
-            return float(node.number)
-        if node.op == "band":
-            return self._number(_Step(tape.LOAD, (), band=node.name))
-        args = [self.places[id(one)] for one in node.args]
-        if node.op == "where":
-            return self._number(self._choice(args))
-        return self._number(self._operation(node.op, args))
-
-    def _operation(self, op: str, args: list[int | float]) -> _Step:
-        if op in _SINGLES:
-            return _Step(_SINGLES[op], (self._slot(args[0]),))
-        a, b = args
-        if isinstance(b, float) and not isinstance(a, float):
-            if op == "sub":
-                return _Step(tape.ADDC, (a,), (-b, 0.0))
-            if op == "div" and b != 0:
-                return _Step(tape.MULC, (a,), (1.0 / b, 0.0))
-            if op in _RIGHT:
-                return _Step(_RIGHT[op], (a,), (b, 0.0))
-        if isinstance(a, float) and not isinstance(b, float) and op in _LEFT:
-            return _Step(_LEFT[op], (b,), (a, 0.0))
-        left, right = self._slot(a), self._slot(b)
-        if op in _COMMUTES and left > right:
-            left, right = right, left
-        return _Step(_PAIRS[op], (left, right))
-
-    def _choice(self, args: list[int | float]) -> _Step:
-        condition, a, b = self._slot(args[0]), args[1], args[2]
-        if isinstance(a, float) and isinstance(b, float):
-            return _Step(tape.WHERE_AB, (condition,), (a, b))
-        if isinstance(a, float):
-            return _Step(tape.WHERE_A, (condition, condition, self._slot(b)), (a, 0.0))
-        if isinstance(b, float):
-            return _Step(tape.WHERE_B, (condition, a), (b, 0.0))
-        return _Step(tape.WHERE, (condition, a, b))
-
-    def _slot(self, value: int | float) -> int:
-        return value if isinstance(value, int) else self._number(_Step(tape.FILL, (), (value, 0.0)))
-
-    def _number(self, step: _Step) -> int:
-        if step not in self.known:
-            if len(self.steps) >= _MOST_STEPS:
-                raise InputError("the formulas have too many steps", expected=f"<= {_MOST_STEPS}")
-            self.known[step] = len(self.steps)
-            self.steps.append(step)
-        return self.known[step]
-
-    def finish(self, stores: Sequence[_Store]) -> tuple[NDArray[np.int32], NDArray[np.float64], int, tuple[str, ...]]:
-        results = [value for store in stores for value in store.operands]
-        steps = _merged(self.steps, results)
-        order = _needed(steps, results)
-        bands = tuple(steps[value].band for value in order if steps[value].code == tape.LOAD)
-        place = {value: number for number, value in enumerate(order)}
-        after: dict[int, list[_Store]] = {}
-        for store in stores:
-            after.setdefault(max(store.operands, key=place.__getitem__), []).append(store)
-        rows, numbers, slots = _placed(steps, order, after, bands)
-        return np.array(rows, np.int32).reshape(-1, 5), np.array(numbers, np.float64).reshape(-1, 2), slots, bands
+def _one(one: Expr | Judged, number: int, marks: Sequence[str]) -> tuple[Maker, _Store]:
+    """Make the steps of one product alone: how it is computed does not depend on what else is asked for."""
+    maker = Maker()
+    if isinstance(one, Expr):
+        return maker, _Store(tape.STORE, number, (maker.slot(maker.enter(one)),))
+    # What it goes with comes first, so that its steps are those of that product itself.
+    beside = None if one.beside is None else maker.slot(maker.enter(one.beside))
+    value, least = (maker.slot(maker.enter(node)) for node in (one.value, one.least))
+    reason = maker.enter(one.reason) if one.reason is not None else 0.0
+    scale = 1.0
+    if isinstance(reason, Form) and reason.shift == 0:
+        reason, scale = Form(reason.value), reason.scale
+    mark = marks.index(one.flags) if one.flags else -1
+    operands = (value, least, maker.slot(reason), value if beside is None else beside)
+    return maker, _Store(tape.EMIT, number, operands, mark, (one.low, one.high, scale))
 
 
-def _merged(steps: Sequence[_Step], kept: Iterable[int]) -> list[_Step]:
-    """Join steps where nobody else asks for what lies between them: products of constants, and products with sums."""
-    uses = Counter(operand for step in steps for operand in set(step.operands))
-    uses.update(kept)
-    found = list(steps)
-    for value, step in enumerate(steps):
-        first = found[step.operands[0]] if step.operands else step
-        if step.code == tape.MULC and first.code == tape.MULC:
-            found[value] = _Step(tape.MULC, first.operands, (step.numbers[0] * first.numbers[0], 0.0))
-        elif step.code == tape.RSUBC and first.code == tape.MULC:
-            found[value] = _Step(tape.LINC, first.operands, (-first.numbers[0], step.numbers[0]))
-        elif step.code == tape.ADDC and uses[step.operands[0]] == 1:
-            if first.code == tape.MUL:
-                found[value] = _Step(tape.MADC, first.operands, step.numbers)
-            elif first.code == tape.MULC:
-                found[value] = _Step(tape.LINC, first.operands, (first.numbers[0], step.numbers[0]))
-        elif step.code in (tape.ADD, tape.SUB):
-            found[value] = _sum(step, found, uses)
-    return found
+def _taken_in(joint: Maker, maker: Maker, store: _Store) -> _Store:
+    """Take the steps of one product into those of all, where what is equal is made once."""
+    steps = merged(maker.steps, store.operands)
+    place: dict[int, int] = {}
+    for value in needed(steps, store.operands):
+        step = steps[value]
+        operands = tuple(place[one] for one in step.operands)
+        if step.code in _COMMUTE or (step.code == tape.AXPY and step.numbers[0] == 1):
+            operands = tuple(sorted(operands))
+        place[value] = joint.number(replace(step, operands=operands))
+    return replace(store, operands=tuple(place[one] for one in store.operands))
 
 
-def _sum(step: _Step, found: Sequence[_Step], uses: Mapping[int, int]) -> _Step:
-    """Join a sum or difference with a product that only it asks for."""
-    one, other = step.operands
-    sign = -1.0 if step.code == tape.SUB else 1.0
-    if one == other:
-        return step
-    if uses[other] == 1 and found[other].code == tape.MULC:
-        return _Step(tape.AXPY, (*found[other].operands, one), (sign * found[other].numbers[0], 0.0))
-    if step.code == tape.SUB:
-        return step
-    if uses[one] == 1 and found[one].code == tape.MULC:
-        return _Step(tape.AXPY, (*found[one].operands, other), (found[one].numbers[0], 0.0))
-    for product, rest in ((one, other), (other, one)):
-        if uses[product] == 1 and found[product].code == tape.MUL:
-            return _Step(tape.MAD, (*found[product].operands, rest))
-    return step
-
-
-def _needed(steps: Sequence[_Step], results: Sequence[int]) -> list[int]:
-    """List the values that the results are made of, operands first, each as late as its result allows."""
-    done: set[int] = set()
-    order: list[int] = []
-    for result in results:
-        waiting = [(result, False)]
-        while waiting:
-            value, opened = waiting.pop()
-            if value in done:
-                continue
-            if opened:
-                done.add(value)
-                order.append(value)
-                continue
-            waiting.append((value, True))
-            waiting.extend((operand, False) for operand in reversed(steps[value].operands))
-    return order
+def _finish(
+    steps: Sequence[Step], stores: Sequence[_Store]
+) -> tuple[NDArray[np.int32], NDArray[np.float64], int, tuple[str, ...]]:
+    order = needed(steps, [value for store in stores for value in store.operands])
+    bands = tuple(steps[value].band for value in order if steps[value].code == tape.LOAD)
+    place = {value: number for number, value in enumerate(order)}
+    after: dict[int, list[_Store]] = {}
+    for store in stores:
+        after.setdefault(max(store.operands, key=place.__getitem__), []).append(store)
+    rows, numbers, slots = _placed(steps, order, after, bands)
+    return np.array(rows, np.int32).reshape(-1, 7), np.array(numbers, np.float64).reshape(-1, 3), slots, bands
 
 
 def _placed(
-    steps: Sequence[_Step], order: Sequence[int], after: Mapping[int, Sequence[_Store]], bands: Sequence[str]
-) -> tuple[list[tuple[int, ...]], list[tuple[float, float]], int]:
+    steps: Sequence[Step], order: Sequence[int], after: Mapping[int, Sequence[_Store]], bands: Sequence[str]
+) -> tuple[list[tuple[int, ...]], list[tuple[float, float, float]], int]:
     """Give each value a slot from when it is made until it is last asked for."""
     last = {operand: place for place, value in enumerate(order) for operand in steps[value].operands}
     for place, value in enumerate(order):
@@ -301,7 +226,7 @@ def _placed(
     slot: dict[int, int] = {}
     slots = 0
     rows: list[tuple[int, ...]] = []
-    numbers: list[tuple[float, float]] = []
+    numbers: list[tuple[float, float, float]] = []
     for place, value in enumerate(order):
         step = steps[value]
         # The target is taken before the operands are given back: the loops are only fast if they differ.
@@ -309,7 +234,7 @@ def _placed(
             free.append(slots)
             slots += 1
         slot[value] = free.pop()
-        rows.append((step.code, slot[value], *_operands(step, slot, bands)))
+        rows.append((step.code, slot[value], *_operands(step, slot, bands), -1, 0))
         numbers.append(step.numbers)
         for store in after.get(value, ()):
             rows.append((store.code, store.number, *_stored(store, slot)))
@@ -318,7 +243,7 @@ def _placed(
     return rows, numbers, slots
 
 
-def _operands(step: _Step, slot: Mapping[int, int], bands: Sequence[str]) -> tuple[int, int, int]:
+def _operands(step: Step, slot: Mapping[int, int], bands: Sequence[str]) -> tuple[int, int, int]:
     if step.code == tape.LOAD:
         return bands.index(step.band), 0, 0
     found = [slot[one] for one in step.operands] or [0]
@@ -326,6 +251,7 @@ def _operands(step: _Step, slot: Mapping[int, int], bands: Sequence[str]) -> tup
     return a, b, c
 
 
-def _stored(store: _Store, slot: Mapping[int, int]) -> tuple[int, int, int]:
+def _stored(store: _Store, slot: Mapping[int, int]) -> tuple[int, ...]:
     found = [slot[one] for one in store.operands]
-    return found[0], found[-1], store.mark
+    a, b, c, beside = (*found, *found[:1] * 3)[:4]
+    return a, b, c, store.mark, beside
