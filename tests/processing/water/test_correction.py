@@ -21,7 +21,9 @@ from terracube.processing.water.correction import (
     glint_ratio,
     refractive_index,
 )
-from terracube.processing.water.masks.flags import BITS
+from terracube.processing.water.masks.flags import BITS, flag_attrs
+from terracube.processing.water.noise import band_noise
+from terracube.processing.water.products import retrieve
 from terracube.processing.water.sensors import load_water_sensor
 
 GLINT, NEGATIVE = 1 << BITS["glint"], 1 << BITS["negative"]
@@ -125,7 +127,7 @@ def test_spectral_glint_needs_the_sensor() -> None:
     """Without wavelengths there is no ratio."""
     cube = lake(swell(3, 3))
     del cube.attrs["sensor"]
-    with pytest.raises(InputError, match="wavelengths"):
+    with pytest.raises(InputError, match="not said which sensor"):
         correct(cube, "glint")
 
 
@@ -189,17 +191,38 @@ def test_nothing_taken_off_is_declared() -> None:
     xr.testing.assert_equal(done[list(WATER)], cube)
     assert done.attrs["quantity"] == "rhow"
     assert "nothing taken off" in done.attrs["correction"]
+    assert "residual correction" not in done.attrs["correction"]
 
 
 def test_flags_of_glint_and_negative_reflectance() -> None:
     """High glint and values below zero are flagged; flags that were there are kept."""
     cube = lake(np.array([[0.0, 0.02, 0.05]]))
     cube["red"] = cube["red"] - np.float32(0.03) * (cube["x"] < 5e5 + 20)
-    cube["flags"] = (("y", "x"), np.array([[64, 64, 0]], "uint16"))
+    cube["flags"] = (("y", "x"), np.array([[64, 64, 0]], "uint16"), flag_attrs())
     done = correct(cube, "swir")
     assert done["flags"].values.tolist() == [[64 | NEGATIVE, 64, GLINT]]
     assert done["flags"].dtype == np.uint16
     assert done["red"].values[0, 0] == pytest.approx(-0.01)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "attrs"),
+    [
+        ("int64", {"flag_masks": [1, 2], "flag_meanings": "invalid land"}),
+        ("uint16", {}),
+        ("float32", flag_attrs()),
+        ("uint16", flag_attrs() | {"flag_masks": [2 << bit for bit in BITS.values()]}),
+    ],
+)
+def test_flags_of_another_meaning(dtype: str, attrs: dict[str, Any]) -> None:
+    """Flags of another processor are neither read as ours nor lost: they have to have another name."""
+    cube = lake(np.full((1, 2), 0.05))
+    cube["flags"] = (("y", "x"), np.array([[1 << 11, 1]]).astype(dtype), attrs)
+    with pytest.raises(InputError, match=r"another meaning.*rename"):
+        correct(cube)
+    done = correct(cube.rename(flags="quality"))
+    assert done["quality"].identical(cube["flags"].rename("quality"))
+    assert done["flags"].values.tolist() == [[GLINT, GLINT]]
 
 
 def test_flags_on_water_alone() -> None:
@@ -242,17 +265,31 @@ def test_values_below_zero(below: str, wanted: float) -> None:
     assert done["flags"].item() == NEGATIVE
 
 
-def test_noise_of_what_is_subtracted_is_added() -> None:
-    """The noise of a corrected band holds that of the black band; the black band itself is without."""
-    bands = load_water_sensor("S2A_MSI").bands
-    done = correct(lake(np.zeros((1, 1))), "swir")
-    assert done["red"].attrs["noise"] == pytest.approx(math.hypot(bands["red"].noise, bands["swir22"].noise))
-    assert done["swir22"].attrs["noise"] == 0
-    plain = correct(lake(np.zeros((1, 1))), None)
-    assert plain["red"].attrs["noise"] == pytest.approx(bands["red"].noise)
-    spectra = lake(np.zeros((1, 1)))
-    del spectra.attrs["sensor"]
-    assert "noise" not in correct(spectra, "swir")["red"].attrs
+def test_noise_of_what_is_subtracted_is_in_all_bands() -> None:
+    """Each band says what was subtracted from it; the black band itself has no noise left."""
+    sensor = load_water_sensor("S2A_MSI")
+    own, shared = band_noise(correct(lake(np.zeros((1, 1))), "swir"), sensor)
+    assert shared["red"] == shared["green"] == pytest.approx(sensor.bands["swir22"].noise)
+    assert own == {"swir22": 0.0}
+    assert band_noise(correct(lake(np.zeros((1, 1))), None), sensor) == ({}, {})
+    _, spectral = band_noise(correct(lake(np.zeros((1, 1))), "glint"), sensor)
+    assert spectral["red"] == pytest.approx(sensor.bands["swir16"].noise * glint_ratio(664.6, 1613.7), rel=2e-3)
+
+
+def test_noise_is_that_of_many_draws() -> None:
+    """Of ratios and sums alike, the noise told is that of noisy scenes: what bands have in common cancels in ratios."""
+    sensor = load_water_sensor("S2A_MSI")
+    clean = {"coastal": 0.02, "blue": 0.03, "green": 0.04, "red": 0.025, "rededge1": 0.022, "nir08": 0.006}
+    clean |= {"rededge2": 0.008, "rededge3": 0.008, "swir16": 0.004, "swir22": 0.003}
+    rng = np.random.default_rng(5)
+    drawn = {name: ("n", value + rng.normal(0, sensor.bands[name].noise, 20_000)) for name, value in clean.items()}
+    names = ["ndci", "spm_nechad2016", "chl_gilerson2b", "hue_angle"]
+    attrs = {"quantity": "rhos", "sensor": "S2A_MSI"}
+    noisy = retrieve(names, correct(xr.Dataset(drawn, attrs=attrs), "swir"))
+    still = xr.Dataset({name: ("n", [value]) for name, value in clean.items()}, attrs=attrs)
+    told = retrieve(names, correct(still, "swir"), uncertainty=["noise"])
+    for name in names:
+        assert told[f"{name}_noise"].item() == pytest.approx(float(noisy[name].std()), rel=0.06), name
 
 
 def test_spectra_of_any_dimension() -> None:

@@ -23,17 +23,19 @@ from terracube.processing.formula import (
     compile_program,
     constant,
     gradient,
+    isfinite,
     maximum,
     minimum,
     sqrt,
     where,
 )
 from terracube.processing.water.coefficients import CoefficientSet
+from terracube.processing.water.noise import nominal
 from terracube.processing.water.retrievals import get_retrieval
 from terracube.processing.water.retrievals.base import Bands, Retrieval, Retrieved
 from terracube.processing.water.sensors import WaterSensor
 
-MISSING, NEGATIVE, OUTSIDE, SATURATED, BELOW_RANGE, ABOVE_RANGE, NOT_WATER = 1, 2, 4, 8, 16, 32, 64
+MISSING, NEGATIVE, OUTSIDE, SATURATED, BELOW_RANGE, ABOVE_RANGE, NOT_WATER, UNCLEAR = 1, 2, 4, 8, 16, 32, 64, 128
 REASONS: Mapping[str, int] = {
     "missing": MISSING,
     "negative": NEGATIVE,
@@ -42,6 +44,7 @@ REASONS: Mapping[str, int] = {
     "below_range": BELOW_RANGE,
     "above_range": ABOVE_RANGE,
     "not_water": NOT_WATER,
+    "unclear": UNCLEAR,
 }
 """Bits of ``<product>_flags``: beyond the range the value is kept; with any other bit there is none."""
 
@@ -86,18 +89,24 @@ def costs(names: Sequence[str], sensor: WaterSensor, roles: Collection[str], qua
     quantity : str
         What they hold: ``rhow``, ``rrs`` or ``rhos``.
     """
-    found = {}
-    for name in names:
-        try:
-            retrieval = get_retrieval(name)
-            missing = [role for role in retrieval.roles(sensor) if role not in roles]
-            if missing:
-                found[name] = f"needs {', '.join(missing)}"
-            retrieval.coefficient_set(sensor)
-            _factor(quantity, retrieval)
-        except TerraCubeError as error:
-            found[name] = str(error)
-    return found
+    return {name: reason for name in names if (reason := _cost(name, sensor, roles, quantity))}
+
+
+def _cost(name: str, sensor: WaterSensor, roles: Collection[str], quantity: str) -> str:
+    try:
+        retrieval = get_retrieval(name)
+        if absent := [str(key) for key in retrieval.needs if sensor.find(key) is None]:
+            return f"{sensor.name} has no band {', '.join(absent)}"
+        retrieval.coefficient_set(sensor)
+        missing = [role for role in retrieval.roles(sensor) if role not in roles]
+    except TerraCubeError as error:
+        return str(error)
+    if missing:
+        return f"needs {', '.join(missing)}"
+    if retrieval.quantity == "ratio":
+        return "" if quantity in ("rhow", "rrs") else f"takes rhow or rrs, not {quantity}"
+    known = retrieval.quantity in (quantity, "any") or (quantity, retrieval.quantity) in _FACTORS
+    return "" if known else f"takes {retrieval.quantity}, not {quantity}"
 
 
 def assemble(
@@ -108,6 +117,7 @@ def assemble(
     quantity: str,
     parts: Collection[str] = (),
     noise: Mapping[str, float] | None = None,
+    shared: Mapping[str, float] | None = None,
 ) -> Assembly:
     """Put products together.
 
@@ -124,6 +134,8 @@ def assemble(
         Of :data:`PARTS`: uncertainties to give.
     noise : mapping of role to float
         One standard deviation of the noise of bands, in their quantity; else that of the sensor.
+    shared : mapping of role to float
+        Noise that bands have in common, as :func:`~terracube.processing.water.noise.band_noise` gives it.
 
     Raises
     ------
@@ -137,12 +149,17 @@ def assemble(
             "these products cannot be made of these bands",
             where=sensor.name,
             expected="products whose bands, quantity and coefficients are there",
-            got=told[:1500] or "no product",
-            todo='leave them out, or on_missing="skip"',
+            got=told or "no product",
+            todo=("water.correct(...) makes rhow of surface reflectance; or " if quantity == "rhos" else "")
+            + f'leave them out (retrieve: on_missing="skip"); describe(sensor="{sensor.name}") lists what can be made',
         )
     if wrong := set(parts) - set(PARTS):
         raise InputError("unknown part of the uncertainty", expected=", ".join(PARTS), got=", ".join(sorted(wrong)))
-    sigma = {role: _sigma(role, sensor, quantity, noise or {}) for role in roles if role in sensor.bands}
+    if odd := {role: value for role, value in (noise or {}).items() if role not in sensor.bands or not value >= 0}:
+        raise InputError(
+            "wrong noise of bands", where="noise", expected="roles of bands, numbers from 0 on", got=str(odd)[:200]
+        )
+    own = {role: nominal(sensor, role, quantity) for role in roles if role in sensor.bands} | dict(noise or {})
     products: list[Product] = []
     values: dict[str, Expr | Judged] = {}
     for name in dict.fromkeys(names):
@@ -150,16 +167,23 @@ def assemble(
         judged = _judged(product, sensor, quantity)
         values[name] = judged
         if "noise" in parts:
-            values[f"{name}_noise"] = replace(judged, value=_noise(judged.value, sigma), flags=None)
+            values[f"{name}_noise"] = _beside(judged, _noise(product, judged.value, own, shared or {}))
         if "algorithm" in parts:
-            values[f"{name}_algorithm"] = replace(judged, value=_error(judged.value, product), flags=None)
+            values[f"{name}_algorithm"] = _beside(judged, _error(judged.value, product))
         products.append(product)
     return Assembly(tuple(products), compile_program(values), sensor, quantity)
+
+
+def _beside(judged: Judged, value: Expr) -> Judged:
+    """Give what goes with a product: nothing where the product has no value."""
+    return replace(judged, value=value, flags=None, beside=judged.value)
 
 
 def _error(value: Expr, product: Product) -> Expr:
     """Give how far the formula is from the truth, as its coefficients say."""
     known = product.coefficients.error
+    if known.absolute == 0 and known.relative == 0:
+        return constant(math.nan)  # nobody says
     if known.absolute == 0:
         return _symbol(absolute(value) * known.relative)
     return _symbol(sqrt((value * known.relative) ** 2 + known.absolute**2))
@@ -196,12 +220,27 @@ def _judged(product: Product, sensor: WaterSensor, quantity: str) -> Judged:
     least: Expr = reduce(minimum, [band(role) for role in sorted(retrieval.roles(sensor))])
     if retrieval.signed:
         least = maximum(least, 0.0)
-    reason = None if got.outside is None else where(got.outside, float(OUTSIDE), 0.0)
-    if got.saturated is not None:
-        reason = where(got.saturated, float(SATURATED), 0.0 if reason is None else reason)
+    reason = _reason(got, [band(role) for role in product.roles if role not in retrieval.roles(sensor)])
     low, high = product.coefficients.range or (-math.inf, math.inf)
     name = f"{retrieval.name}_flags"
-    return Judged(_symbol(got.value), least, None if reason is None else _symbol(reason), low, high, name)
+    return Judged(_symbol(got.value), least, reason, low, high, name)
+
+
+def _reason(got: Retrieved, optional: list[Expr]) -> Expr | None:
+    """Say why a formula gives no value: saturated, or outside of it, which may be for want of an optional band."""
+    reason: Any = None
+    outside = got.outside
+    if optional:
+        outside = ~isfinite(got.value) if outside is None else outside | ~isfinite(got.value)
+    if outside is not None:
+        why: Any = float(OUTSIDE)
+        if optional:
+            least = reduce(minimum, optional)
+            why = where(least < 0.0, float(NEGATIVE), where(isfinite(least), float(OUTSIDE), float(MISSING)))
+        reason = where(outside, why, 0.0)
+    if got.saturated is not None:
+        reason = where(got.saturated, float(SATURATED), 0.0 if reason is None else reason)
+    return None if reason is None else _symbol(reason)
 
 
 def _symbol(value: Any) -> Expr:
@@ -209,17 +248,14 @@ def _symbol(value: Any) -> Expr:
     return value if isinstance(value, Expr) else constant(float(value))
 
 
-def _sigma(role: str, sensor: WaterSensor, quantity: str, given: Mapping[str, float]) -> float:
-    """Give the noise of a band in the quantity it holds."""
-    if role in given:
-        return float(given[role])
-    return sensor.bands[role].noise * (1 / math.pi if quantity == "rrs" else 1.0)
-
-
-def _noise(value: Expr, sigma: Mapping[str, float]) -> Expr:
-    """Carry the noise of the bands through the formula, to first order; bands are taken as independent."""
-    slopes = gradient(value, sigma)
-    squares = [(slopes[role] * sigma[role]) ** 2 for role in sorted(slopes)]
-    if len(squares) == 1:
-        return _symbol(absolute(slopes[min(slopes)]) * sigma[min(slopes)])
-    return _symbol(sqrt(reduce(add, squares)) if squares else 0.0)
+def _noise(product: Product, value: Expr, own: Mapping[str, float], shared: Mapping[str, float]) -> Expr:
+    """Carry the noise of the bands through the formula, to first order; classes have none."""
+    if product.retrieval.classes:
+        return constant(math.nan)
+    slopes = gradient(value, own)
+    alone = [absolute(slopes[role]) * own[role] for role in sorted(slopes) if own[role] > 0]
+    together = [slopes[role] * shared[role] for role in sorted(slopes) if shared.get(role)]
+    parts = alone + ([reduce(add, together)] if together else [])
+    if len(parts) == 1:
+        return _symbol(absolute(parts[0]))
+    return _symbol(sqrt(reduce(add, [part**2 for part in parts])) if parts else 0.0)

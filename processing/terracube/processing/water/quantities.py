@@ -157,8 +157,36 @@ def to_quantity(ds: xr.Dataset, quantity: str) -> xr.Dataset:
             todo='correct it with water.correct, or vouch for it with declare(ds, "rhow")',
         )
     factor = math.pi if want == "rhow" else 1.0 / math.pi
-    scaled = {name: ds[name].copy(data=ds[name].data * factor) for name in band_names(ds)}
-    return _labelled(ds.assign(scaled), want)
+    clean = seen(ds)
+    return _labelled(clean.assign({name: _scaled(clean[name], factor) for name in band_names(ds)}), want)
+
+
+def _scaled(band: xr.DataArray, factor: float) -> xr.DataArray:
+    """Scale a band, and what it says of its noise."""
+    told = {"noise": float(band.attrs["noise"]) * factor} if "noise" in band.attrs else {}
+    return band.copy(data=band.data * factor).assign_attrs(told)
+
+
+def seen(ds: xr.Dataset) -> xr.Dataset:
+    """Make NaN of what the bands declare to be missing by ``attrs["nodata"]`` or ``attrs["_FillValue"]``.
+
+    Examples
+    --------
+    >>> import xarray as xr
+    >>> red = xr.DataArray([0.1, -9999.0], dims="x", attrs={"nodata": -9999.0})
+    >>> seen(xr.Dataset({"red": red}))["red"].values.tolist()
+    [0.1, nan]
+    """
+    found = {}
+    for name in band_names(ds):
+        band = ds[name]
+        told = [band.attrs[key] for key in ("nodata", "_FillValue") if band.attrs.get(key) is not None]
+        for number in told:
+            if not math.isnan(float(number)):
+                band = band.where(band != number)
+        if band is not ds[name] and told:
+            found[name] = band
+    return ds.assign(found) if found else ds
 
 
 def band_names(ds: xr.Dataset) -> tuple[str, ...]:

@@ -18,6 +18,7 @@ from terracube.processing.water.lakes.areas import pixel_areas
 
 FRACTIONS = (0.1, 0.25, 0.5, 0.75, 0.9)
 _UNIT = 1e-4
+_SUMS = 5
 # The median of n values that scatter normally is this much less sure than their mean.
 _MEDIAN = float(np.sqrt(np.pi / 2))
 
@@ -47,6 +48,8 @@ class Order:
     """Per polygon: share of the pixels whose values are kept for quantiles."""
     unclear: int
     """Bits of the flags under which a pixel is not seen."""
+    refused: int
+    """Bits of the flags under which a pixel of water has no value of a product."""
     cloud: int
     ice: int
 
@@ -64,10 +67,12 @@ class Part:
     weights: NDArray[np.float64]
     """(k,), areas of the pixels kept for quantiles."""
     values: NDArray[np.float32]
-    """(product, T, k), NaN where missing or not water."""
+    """(product, T, k), NaN where missing, not water, or under a flag that is refused."""
+    told: NDArray[np.float32]
+    """(product, T, k): the algorithm's error of each value, NaN where it is not known."""
     sums: NDArray[np.float64]
-    """(product, 6, T): number of values; of those whose noise is known, sums of weight, of weight times noise, and of
-    its square; of those whose algorithm's error is known, sums of weight and of weight times error."""
+    """(product, 5, T): number of values; of those whose noise is known, sums of weight, of weight times noise, of the
+    square of weight, and of weight over noise."""
 
 
 def measure(tile: ZoneTile, *, order: Order) -> Part:
@@ -81,14 +86,16 @@ def measure(tile: ZoneTile, *, order: Order) -> Part:
     cloud, ice = (flags & bits != 0 for bits in (order.cloud, order.ice))
     planes = [np.where(np.broadcast_to(plane, (dates, area.size)), weights, 0) for plane in (seen, wet, cloud, ice)]
     kept = _kept(tile.rows, tile.cols, order.rates[tile.number])
-    shown = [np.where(wet, array, np.nan) for array in values.values()]
+    fit = wet & (flags & order.refused == 0)
+    shown = [np.where(fit, array, np.nan) for array in values.values()]
     return Part(
         pixels=area.size,
         area=int(weights.sum()),
         planes=np.array([plane.sum(axis=1) for plane in planes]),
         weights=area[kept],
         values=np.array([array[:, kept] for array in shown], "float32").reshape(len(shown), dates, int(kept.sum())),
-        sums=_sums(tile, order, shown, area).reshape(len(shown), 6, dates),
+        told=_told(tile, order, shown, kept).reshape(len(shown), dates, int(kept.sum())),
+        sums=_sums(tile, order, shown, area).reshape(len(shown), _SUMS, dates),
     )
 
 
@@ -100,6 +107,7 @@ def join(parts: Sequence[Part]) -> Part:
         planes=np.sum([part.planes for part in parts], axis=0),
         weights=np.concatenate([part.weights for part in parts]),
         values=np.concatenate([part.values for part in parts], axis=2),
+        told=np.concatenate([part.told for part in parts], axis=2),
         sums=np.sum([part.sums for part in parts], axis=0),
     )
 
@@ -128,7 +136,9 @@ def summary(parts: list[Part]) -> Summary:
         area=whole.area * _UNIT,
         planes=np.asarray(whole.planes * _UNIT, "float64"),
         quantiles=quantiles.reshape(shape),
-        errors=np.array([_errors(sums) for sums in whole.sums]).reshape(shape[0], 4, shape[1]),
+        errors=np.array([_errors(*both, whole.weights) for both in zip(whole.sums, whole.told, strict=True)]).reshape(
+            shape[0], 4, shape[1]
+        ),
     )
 
 
@@ -186,38 +196,46 @@ def _flags(tile: ZoneTile, order: Order) -> NDArray[Any]:
     return np.zeros((1, tile.rows.size), "uint16") if name is None else np.atleast_2d(tile.values[name])
 
 
+def _told(tile: ZoneTile, order: Order, shown: Sequence[NDArray[Any]], kept: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Give the algorithm's error of the values that are kept for quantiles."""
+    found = []
+    for array, name in zip(shown, order.names.algorithm, strict=True):
+        errors = np.full_like(array, np.nan) if name is None else _number(tile, name, order)
+        found.append(np.where(np.isnan(array), np.nan, errors)[:, kept])
+    return np.array(found, "float32")
+
+
 def _sums(
     tile: ZoneTile, order: Order, shown: Sequence[NDArray[Any]], area: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Sum what errors of the median are made of, over the pixels that have a value."""
+    """Sum what the noise of the median is made of, over the pixels that have a value."""
     sums = []
-    for array, noise, algorithm in zip(shown, order.names.noise, order.names.algorithm, strict=True):
+    for array, name in zip(shown, order.names.noise, strict=True):
         weights = np.where(np.isnan(array), 0.0, area)
-        known, one = _weighted(tile, noise, order, weights)
-        told, other = _weighted(tile, algorithm, order, weights)
-        terms = (weights > 0, known, one, np.square(one), told, other)
+        noise = np.full_like(array, np.nan) if name is None else _number(tile, name, order)
+        known = np.where(np.isnan(noise), 0.0, weights)
+        noise = np.where(np.isnan(noise), 1.0, noise)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            surety = np.where(known > 0, known / noise, 0.0)
+        terms = (weights > 0, known, known * noise, np.square(known), surety)
         # Summed along pixels that lie behind each other, a date does not notice how many dates there are.
         sums.append([np.ascontiguousarray(np.broadcast_to(term, weights.shape)).sum(axis=1) for term in terms])
     return np.array(sums, "float64")
 
 
-def _weighted(
-    tile: ZoneTile, name: str | None, order: Order, weights: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Give the weights of the pixels whose error is known, and weights times errors; nothing is known of ``None``."""
-    if name is None:
-        return np.zeros_like(weights), np.zeros_like(weights)
-    errors = _number(tile, name, order)
-    known = np.where(np.isnan(errors), 0.0, weights)
-    return known, known * np.where(np.isnan(errors), 0.0, errors)
+def _errors(sums: NDArray[np.float64], told: NDArray[np.float32], weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Give number, mean noise of a pixel, noise of the median, and the algorithm's error of the median.
 
-
-def _errors(sums: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Give number, mean noise of a pixel, noise of the median, and the algorithm's error of the median."""
-    number, known, noise, squares, told, algorithm = sums
-    known, told = (np.where(weight > 0, weight, np.nan) for weight in (known, told))
+    The median of values of different noise is as sure as the sum of their inverse noises says. The error of a formula
+    grows with its value, so that the middle one of the errors is that of the middle value.
+    """
+    number, known, noise, squares, surety = sums
+    known = np.where(known > 0, known, np.nan)
     factor = np.where(number > 2, _MEDIAN, 1.0)
-    return np.stack([number, noise / known, factor * np.sqrt(squares) / known, algorithm / told])
+    middle = np.array([quantiles_of(row, weights)[FRACTIONS.index(0.5)] for row in told])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        sure = factor * np.sqrt(squares) / np.where(surety > 0, surety, np.nan)
+    return np.stack([number, noise / known, sure, middle])
 
 
 def _kept(rows: NDArray[np.int64], cols: NDArray[np.int64], rate: float) -> NDArray[np.bool_]:

@@ -1,6 +1,7 @@
 """What is unusual: each value of a series against what other years had at that time of the year.
 
-The year of a value never takes part in what is expected of it, so that an extreme does not hide itself.
+What lies within half a year before or after a value never takes part in what is expected of it, so that an extreme does
+not hide itself, not over the turn of the year either.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ _ROBUST = 1.4826
 _PER_COEFFICIENT = 2
 # Spread of less than so many values says nothing.
 _LEAST = 3
-_WORST = 1e8
+_WORST = 1e4
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,8 @@ class Climate:
     window: float = 20.0
     """Days before and after in the year."""
     min_years: int = 2
-    """Other years that have to have a value within ``window`` days of the date in the year."""
+    """Other years that have to have a value within ``window`` days of the date in the year; a year is what lies within
+    half a year of the same date."""
 
 
 def anomaly(
@@ -64,10 +66,10 @@ def anomaly(
     Returns
     -------
     pandas.DataFrame
-        The same rows: ``id``, ``time``, ``value``; ``expected`` (from other years), ``spread`` (robust standard
-        deviation of other years around it; in decades if ``log``), ``anomaly`` (value minus expected, or their ratio),
-        ``score`` (anomaly over spread), ``years`` and ``n`` (other years, and values in all, near this time of the
-        year). NaN where there is no value, or too few years have one near.
+        The same rows: ``id``, ``time``, ``value``; ``expected`` (from what lies more than half a year away), ``spread``
+        (robust standard deviation of that around it; in decades if ``log``), ``anomaly`` (value minus expected, or
+        their ratio), ``score`` (anomaly over spread), ``years`` and ``n`` (other years, and values in all, near this
+        time of the year). NaN where there is no value, or too few years have one near.
 
     Raises
     ------
@@ -144,55 +146,45 @@ def _expected(
     dates: NDArray[np.datetime64], values: NDArray[np.float64], base: NDArray[np.bool_], climate: Climate
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]]:
     """Give what is expected and its spread, and how many other years and values are near, for every date."""
-    calendar = dates.astype("datetime64[Y]").astype("int64")
-    season = ((dates - dates.astype("datetime64[Y]")) / _DAY).astype("float64")
+    calendar = ((dates - dates.astype("datetime64[Y]")) / _DAY).astype("float64")
+    day = (dates - np.datetime64("1970-01-01", "D")) / _DAY
     expected, spread = np.full(values.shape, np.nan), np.full(values.shape, np.nan)
     years, count = np.zeros(values.shape, np.int64), np.zeros(values.shape, np.int64)
-    for year in np.unique(calendar):
-        mine, others = np.flatnonzero(calendar == year), base & (calendar != year)
-        apart = np.abs(season[mine, None] - season[None, others])
-        near = np.minimum(apart, _YEAR - apart) <= climate.window
-        other_years = calendar[others]
-        years[mine] = [len(np.unique(other_years[row])) for row in near]
-        count[mine] = near.sum(axis=1)
-        enough = (years[mine] >= climate.min_years) & ~np.isnan(values[mine])
-        if enough.any():
-            chosen, close = mine[enough], near[enough]
-            function = _waves if climate.method == "harmonic" else _windowed
-            expected[chosen], spread[chosen] = function(season[others], values[others], season[chosen], close, climate)
+    design = _design(calendar, climate.harmonics) if climate.method == "harmonic" else None
+    for at in range(values.size):
+        others = np.flatnonzero(base & (np.abs(day - day[at]) > _YEAR / 2))
+        apart = np.abs(calendar[others] - calendar[at])
+        near = others[np.minimum(apart, _YEAR - apart) <= climate.window]
+        years[at] = np.unique(np.rint((day[near] - day[at]) / _YEAR)).size
+        count[at] = near.size
+        if years[at] < climate.min_years or np.isnan(values[at]):
+            continue
+        if design is None:
+            expected[at] = np.median(values[near])
+            spread[at] = _spread(values[near] - expected[at])
+        else:
+            expected[at], spread[at] = _waves(design[others], values[others], design[at])
     return expected, spread, years, count
 
 
-def _windowed(
-    _: NDArray[np.float64], values: NDArray[np.float64], wanted: NDArray[np.float64], near: NDArray[np.bool_],
-    __: Climate,
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:  # fmt: skip
-    """Median of the values near each date in the year, and their spread."""
-    middle = np.array([np.median(values[row]) for row in near])
-    spread = np.array([_spread(values[row] - one) for row, one in zip(near, middle, strict=True)])
-    return middle.reshape(wanted.shape), spread
-
-
 def _waves(
-    season: NDArray[np.float64], values: NDArray[np.float64], wanted: NDArray[np.float64], near: NDArray[np.bool_],
-    climate: Climate,
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:  # fmt: skip
-    """Least squares of a mean and waves; as many waves as the values carry, spread about the fit."""
-    waves = min(climate.harmonics, (values.size // _PER_COEFFICIENT - 1) // 2)
-    design = _design(season, waves)
+    design: NDArray[np.float64], values: NDArray[np.float64], wanted: NDArray[np.float64]
+) -> tuple[float, float]:
+    """Fit a mean and waves by least squares, as many as the values carry; give them at a date, and the spread."""
+    most = (min(design.shape[1], values.size // _PER_COEFFICIENT) - 1) // 2
+    products = design.T @ design
     # Where the dates fill a part of the year alone, waves would swing freely beside it.
-    while waves > 0 and np.linalg.cond(design) > _WORST:
-        waves -= 1
-        design = _design(season, waves)
-    fitted, *_ = np.linalg.lstsq(design, values, rcond=None)
-    residual = values - design @ fitted
-    spread = _spread(residual, used=2 * waves + 1)
-    return _design(wanted, waves) @ fitted, np.full(len(near), spread)
+    sizes = (2 * waves + 1 for waves in range(max(most, 0), -1, -1))
+    used = next(size for size in sizes if size == 1 or np.linalg.cond(products[:size, :size]) <= _WORST**2)
+    fitted = np.linalg.solve(products[:used, :used], design[:, :used].T @ values)
+    return float(wanted[:used] @ fitted), _spread(values - design[:, :used] @ fitted, used=used)
 
 
 def _design(season: NDArray[np.float64], waves: int) -> NDArray[np.float64]:
+    """Give the columns of a fit, (date, 1 + 2 waves): the mean, then both parts of each wave, the longest first."""
     turn = 2 * math.pi * season[:, None] / _YEAR * np.arange(1, waves + 1)
-    return np.hstack([np.ones((season.size, 1)), np.cos(turn), np.sin(turn)])
+    parts = np.stack([np.cos(turn), np.sin(turn)], axis=2).reshape(season.size, 2 * waves)
+    return np.hstack([np.ones((season.size, 1)), parts])
 
 
 def _spread(residual: NDArray[np.float64], *, used: int = 1) -> float:

@@ -17,7 +17,7 @@ from terracube.core.errors import InputError
 from terracube.cubes.sampling.zones import Zones, find_zones, reduce_zones
 from terracube.processing.water.lakes._measure import FRACTIONS, Names, Order, Summary, measure, summary
 from terracube.processing.water.lakes.areas import on_ground
-from terracube.processing.water.masks.flags import UNCLEAR, bitmask
+from terracube.processing.water.masks.flags import UNCLEAR, bitmask, no_flags_of_others
 
 # Pixels of a polygon whose values are kept for quantiles: of 65536, the rank of the median is off by 0.4 % at most.
 _MOST_VALUES = 1 << 16
@@ -70,8 +70,11 @@ def series(
     **options
         ``crs``: of polygons that carry none. ``flags`` ("flags"): variable of bit flags, or ``None``. ``unclear``:
         names of the flags under which a pixel is not seen, whatever the mask says; those that say nothing about water,
-        and ice, unless given. ``area``: "grid" (plane of the CRS), "ground" (ellipsoid), or "auto" (grid, but ground
-        in longitude and latitude and where the CRS is off by more than 1 %).
+        and ice, unless given. ``refused``: names of the flags under which a pixel of water counts for areas, but not
+        for products; ``("near_land",)`` unless given, which is set only where a mask was made with ``near_land``: light
+        from land is mixed in there. ``glint``, ``haze`` and ``negative`` are others to think of. ``area``: "grid"
+        (plane of the CRS), "ground" (ellipsoid), or "auto" (grid, but ground in longitude and latitude and where the
+        CRS is off by more than 1 %).
 
     Returns
     -------
@@ -84,11 +87,12 @@ def series(
         - ``wet_fraction``: share of water in what was seen; ``area_wet`` (m2): this share of the whole polygon, that
           is, the unseen part taken to be like the seen one; ``area_wet_min``, ``area_wet_max``: if all of the unseen
           part were dry, and if all were wet.
-        - per product ``x``: ``x_n`` (pixels of water with a value), ``x_median``, ``x_iqr``, ``x_p10``, ``x_p90``,
-          by area; where the errors are there ``x_pixel_noise`` (mean noise of one pixel), ``x_noise`` (of the median:
-          noise differs from pixel to pixel and averages down with their number), ``x_algorithm`` (of the median: the
-          formula errs in the same way for all pixels of a lake, so the mean error stays), and ``x_error``, both
-          together (square root of the sum of squares).
+        - per product ``x`` (classes are none): ``x_n`` (pixels of water with a value), ``x_median``, ``x_iqr``,
+          ``x_p10``, ``x_p90``, by area; where the errors are there ``x_pixel_noise`` (mean noise of one pixel),
+          ``x_noise`` (of the median: noise differs from pixel to pixel and averages down with their number; where
+          bands are coarser than the pixels it is a lower bound), ``x_algorithm`` (of the median: the formula errs in
+          the same way for all pixels of a lake, so its error stays), and ``x_error``, both together (square root of
+          the sum of squares).
         - ``pixels``: pixels of the cube that the polygon touches.
 
         ``attrs["units"]`` names the unit of each column that has one.
@@ -160,10 +164,13 @@ def to_dataset(table: pd.DataFrame) -> xr.Dataset:
 
 
 def _options(given: Mapping[str, Any]) -> dict[str, Any]:
-    known = {"crs": None, "flags": "flags", "unclear": (*UNCLEAR, "ice"), "area": "auto"}
+    known = {"crs": None, "flags": "flags", "unclear": UNCLEAR, "refused": ("near_land",), "area": "auto"}
     wrong = [name for name in given if name not in known]
     if wrong:
         raise InputError("unknown option", where=", ".join(wrong), expected=", ".join(known))
+    for name in ("unclear", "refused"):
+        if isinstance(given.get(name), str):
+            raise InputError("flags are named in a list", where=name, expected=f"[{given[name]!r}]", got="one text")
     return {**known, **given}
 
 
@@ -172,14 +179,16 @@ def _names(out: xr.Dataset, products: Sequence[str] | None, mask: str | None, fl
     if products is None:
         there = [str(name) for name, array in out.data_vars.items() if array.dtype.kind == "f" and name != mask]
         parts = {name + part for name in there for part in (_NOISE, _ALGORITHM)}
-        products = [name for name in there if name not in parts]
+        # Classes have no middle.
+        products = [name for name in there if name not in parts and "flag_values" not in out[name].attrs]
     chosen = (products,) if isinstance(products, str) else tuple(products)
-    absent = [name for name in (*chosen, *([] if mask is None else [mask])) if name not in out.data_vars]
-    if absent:
-        got = ", ".join(map(str, out.data_vars))[:200]
-        raise InputError("there is no such variable", where=", ".join(absent)[:200], expected="one of these", got=got)
+    _check_names(out, chosen, mask)
     if mask is None and not chosen:
         raise InputError("there is nothing to summarise", expected="a mask, or products with floating numbers")
+    if classes := [name for name in chosen if "flag_values" in out[name].attrs]:
+        raise InputError(
+            "classes have no median", where=", ".join(classes)[:200], expected="products that are measured"
+        )
     if len(set(chosen)) < len(chosen):
         raise InputError("the same product twice", where="products", got=", ".join(chosen)[:200])
     noise, algorithm = (
@@ -188,7 +197,26 @@ def _names(out: xr.Dataset, products: Sequence[str] | None, mask: str | None, fl
     found = flags if flags is not None and flags in out.data_vars else None
     if flags not in (None, "flags") and found is None:
         raise InputError("there is no such variable", where="flags", got=repr(flags)[:80])
+    if found is not None:
+        no_flags_of_others(out[found])
     return Names(mask, found, chosen, noise, algorithm)
+
+
+def _check_names(out: xr.Dataset, products: Sequence[str], mask: str | None) -> None:
+    """Refuse variables that are not there; a mask is not there where `retrieve` made the products."""
+    there = ", ".join(map(str, out.data_vars))[:200]
+    absent = [name for name in products if name not in out.data_vars]
+    if absent:
+        raise InputError("there is no such variable", where=", ".join(absent)[:200], expected="one of these", got=there)
+    if mask is not None and mask not in out.data_vars:
+        raise InputError(
+            "there is no such variable: the mask of water",
+            where=f"mask={mask!r}",
+            expected="a variable that is 1 on water and 0 on land",
+            got=there,
+            todo="out.assign(water=found.water, flags=found.flags) with found = water.mask(cube); "
+            "or mask=None, if what has a value is water",
+        )
 
 
 def _needed(names: Names) -> list[str]:
@@ -205,6 +233,7 @@ def _order(zones: Zones, names: Names, settled: Mapping[str, Any]) -> Order:
         ground=tuple(on_ground(zones.grid, shape, settled["area"]) for shape in zones.shapes),
         rates=tuple((_MOST_VALUES / np.maximum(sizes, _MOST_VALUES)).tolist()),
         unclear=bitmask(settled["unclear"]),
+        refused=bitmask(settled["refused"]),
         cloud=bitmask(("cloud", "cloud_shadow")),
         ice=bitmask(("ice",)),
     )

@@ -7,7 +7,6 @@ goes along with the near infrared over deep water. The output says in its attrib
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -20,14 +19,17 @@ from terracube.core.errors import InputError
 from terracube.processing.water.correction.deep import deep_water
 from terracube.processing.water.correction.fresnel import glint_ratio
 from terracube.processing.water.correction.rules import CorrectionRules, bands_of, must_have, visible_of
-from terracube.processing.water.masks.flags import BITS, flag_attrs
-from terracube.processing.water.quantities import quantity_of
+from terracube.processing.water.masks.flags import BITS, are_our_flags, flag_attrs
+from terracube.processing.water.noise import BAND, FACTOR
+from terracube.processing.water.products import sensors_of
+from terracube.processing.water.quantities import quantity_of, seen
 from terracube.processing.water.sensors import load_water_sensor
 
 type Method = Literal["swir", "hedley", "glint"]
 _DEFAULTS = CorrectionRules()
 _SWIR, _SPECTRAL_SWIR = "swir22", "swir16"
 _HONEST = "residual correction of surface reflectance; no full atmospheric or adjacency correction"
+_NOTHING = "nothing taken off, surface reflectance declared water-leaving; no atmospheric or adjacency correction"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,10 +88,10 @@ def correct(
     -------
     xarray.Dataset
         The bands in their own type, NaN where the band or the black band is missing; the black band itself becomes 0.
-        ``flags`` (uint16): bits ``glint`` and ``negative`` are set, on water alone if it is given; others are kept.
-        Other variables are passed on.
-        ``noise`` in the attributes of a band: one standard deviation of its own noise (that attribute, or the sensor's
-        table) and of what was subtracted; left out where no sensor is told.
+        ``flags`` (uint16): bits ``glint`` and ``negative`` are set, on water alone if it is given, beside those of the
+        ``flags`` of the cube, which have to be those of a water mask. Other variables are passed on.
+        ``noise_band`` and ``noise_factor`` in the attributes of a band: what was subtracted from it, whose noise is now
+        in all bands; ``retrieve`` carries it through the formulas as one.
         ``attrs["quantity"]`` is ``rhow``; ``correction`` and ``history`` tell what was done and that it is no full
         atmospheric correction. ``hedley`` leaves its numbers as coordinates ``hedley_slope_<band>``, ``hedley_least``
         and ``hedley_count``; where a date has fewer than two deep-water pixels, it is missing.
@@ -97,7 +99,8 @@ def correct(
     Raises
     ------
     InputError
-        If method, band, mask or sensor are missing or do not fit.
+        If method, band, mask or sensor are missing or do not fit; if the cube has ``flags`` that do not say that their
+        bits are those of a water mask: those of another processor would be read as ours.
     MetadataError
         If the quantity is missing; for ``hedley`` if the CRS is.
 
@@ -115,8 +118,9 @@ def correct(
     if method not in _METHODS:
         expected = ", ".join(map(repr, _METHODS))
         raise InputError("no such method of correction", where="method", expected=expected, got=repr(method))
-    sensor = sensor if sensor is not None else cube.attrs.get("sensor")
+    sensor, cube = sensor if sensor is not None else cube.attrs.get("sensor"), seen(cube)
     bands = bands_of(cube)
+    _check_flags(cube)
     glint = _METHODS[method](_Task(cube, bands, sensor, swir, _fitting(deep, cube, "deep"), rules))
     wet = _fitting(water, cube, "water")
     here = _applied(glint, wet, rules)
@@ -124,13 +128,13 @@ def correct(
     raised = {"negative": _any_below_zero([done[band] for band in visible_of(bands, sensor)])}
     raised["glint"] = None if glint.reference is None else glint.reference > rules.glint_above
     flags = _flags(cube, bands[0], raised, wet)
-    noise = _noise(cube, bands, sensor, glint)
+    noise = _noise(bands, glint)
     final = {
         band: _bounded(values, rules).assign_attrs(cube[band].attrs | {"units": "1"} | noise.get(band, {}))
         for band, values in done.items()
     }
     result = cube.assign(final | {"flags": flags}).assign_coords(dict(glint.learnt))
-    told = f"{glint.told}; {_HONEST}"
+    told = glint.told if method is None else f"{glint.told}; {_HONEST}"
     history = "\n".join(filter(None, (str(cube.attrs.get("history", "")), f"terracube: {told}")))
     return result.assign_attrs(quantity="rhow", correction=told, history=history)
 
@@ -150,7 +154,7 @@ class _Task:
 def _none(task: _Task) -> _Glint:
     name = task.swir or _SWIR
     reference = task.cube[name] if name in task.cube.data_vars else None
-    return _Glint(reference, {}, "nothing taken off, surface reflectance declared water-leaving", {}, {})
+    return _Glint(reference, {}, _NOTHING, {}, {})
 
 
 def _grey(task: _Task) -> _Glint:
@@ -161,17 +165,29 @@ def _grey(task: _Task) -> _Glint:
 
 
 def _spectral(task: _Task) -> _Glint:
-    if task.sensor is None:
-        raise InputError("the wavelengths of the bands are not known", where="sensor", expected="like 'S2A_MSI'",
-                         got="none", todo="give sensor=, or attrs['sensor']")  # fmt: skip
+    names = [task.sensor] if task.sensor is not None else sensors_of(task.cube, None)
     name = task.swir or _SPECTRAL_SWIR
     reference = must_have(task.cube, name, "method 'glint' subtracts it")
-    known, black = load_water_sensor(task.sensor), load_water_sensor(task.sensor).band(name).wavelength
-    ratios = {band: glint_ratio(known.band(band).wavelength, black, task.rules.incidence) for band in task.bands}
-    amounts = {band: reference if band == name else reference * ratio for band, ratio in ratios.items()}
-    factors = ", ".join(f"{band} {ratio:.4f}" for band, ratio in ratios.items())
-    noisy = {band: (name, ratio) for band, ratio in ratios.items()}
+    by_sensor = {one: _ratios(one, name, task) for one in dict.fromkeys(names)}
+    first = by_sensor[names[0]]
+    if len(by_sensor) == 1:
+        amounts = {band: reference if band == name else reference * ratio for band, ratio in first.items()}
+    else:
+        # Each date with the wavelengths of its own sensor.
+        along = {band: xr.DataArray([by_sensor[one][band] for one in names], dims="time") for band in first}
+        amounts = {
+            band: reference if band == name else (reference * ratio).astype(reference.dtype).transpose(*reference.dims)
+            for band, ratio in along.items()
+        }
+    factors = ", ".join(f"{band} {ratio:.4f}" for band, ratio in first.items())
+    noisy = {band: (name, ratio) for band, ratio in first.items()}
     return _Glint(reference, amounts, f"{name} times Fresnel ratio subtracted ({factors})", noisy, {})
+
+
+def _ratios(sensor: str, black: str, task: _Task) -> dict[str, float]:
+    known = load_water_sensor(sensor)
+    wavelength = known.band(black).wavelength
+    return {band: glint_ratio(known.band(band).wavelength, wavelength, task.rules.incidence) for band in task.bands}
 
 
 def _hedley(task: _Task) -> _Glint:
@@ -259,22 +275,11 @@ def _bounded(values: xr.DataArray, rules: CorrectionRules) -> xr.DataArray:
     return values.where(~(values < 0), 0.0 if rules.below_zero == "zero" else np.nan)
 
 
-def _noise(cube: xr.Dataset, bands: list[str], sensor: str | None, glint: _Glint) -> dict[str, dict[str, float]]:
-    """Give the attribute ``noise`` of each band: its own, and that of what was subtracted from it."""
-    table = load_water_sensor(sensor).bands if sensor is not None else {}
-    own = {band: one.noise for band, one in table.items()}
-    own |= {str(name): float(band.attrs["noise"]) for name, band in cube.data_vars.items() if "noise" in band.attrs}
-    found = {}
-    for band in bands:
-        source, factor = glint.noisy.get(band, (band, 0.0))
-        total = (
-            0.0
-            if source == band and factor
-            else math.hypot(own.get(band, math.nan), factor * own.get(source, math.nan))
-        )
-        if math.isfinite(total):
-            found[band] = {"noise": total}
-    return found
+def _noise(bands: list[str], glint: _Glint) -> dict[str, dict[str, Any]]:
+    """Say which band was subtracted from each, and times what: its noise is now in all of them."""
+    return {
+        band: {BAND: glint.noisy[band][0], FACTOR: float(glint.noisy[band][1])} for band in bands if band in glint.noisy
+    }
 
 
 def _any_below_zero(visible: list[xr.DataArray]) -> xr.DataArray | None:
@@ -282,6 +287,20 @@ def _any_below_zero(visible: list[xr.DataArray]) -> xr.DataArray | None:
     for values in visible:
         found = values < 0 if found is None else found | (values < 0)
     return found
+
+
+def _check_flags(cube: xr.Dataset) -> None:
+    """Refuse flags of another meaning: the result has its own under that name."""
+    if "flags" in cube.data_vars and not are_our_flags(cube["flags"]):
+        told = cube["flags"].attrs.get("flag_meanings")
+        raise InputError(
+            "the cube has flags of another meaning",
+            where="flags",
+            expected=f"whole numbers with flag_meanings {' '.join(BITS)}",
+            got=f"{cube['flags'].dtype}, {'no flag_meanings' if told is None else str(told)[:200]}",
+            todo="rename them: cube.rename(flags='quality'); or, if they are those of water.mask, "
+            "cube['flags'].attrs |= water.masks.flags.flag_attrs()",
+        )
 
 
 def _flags(
