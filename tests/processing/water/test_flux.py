@@ -151,8 +151,33 @@ def test_a_year_with_gaps_says_so() -> None:
     assert np.isnan(strict["flux_t"])
     assert loose["flux_t"] == pytest.approx(365 * 43.2)
     assert loose["error_t"] == pytest.approx(365 * 43.2 * np.hypot(0.1, 0.3))
+    assert loose["missing_t"] == pytest.approx(0.0, abs=1e-6)
     apart = annual_flux(days, least_share=0.75, spm_errors="independent").loc[2023]
     assert apart["error_t"] == pytest.approx(365 * 43.2 * np.hypot(0.1, 0.3 / np.sqrt(292)))
+
+
+def test_the_error_of_a_year_knows_what_is_missing() -> None:
+    """From few days the total of a year is as wrong as chance makes it; from one day nothing is known of that."""
+    rng = np.random.default_rng(3)
+    flow = _days([1.0] * 365, "2023-01-01")
+    load = pd.Series(rng.lognormal(3, 1, 365), flow.index)
+    truth = 0.0864 * load.sum()
+    off, told = [], []
+    for _ in range(60):
+        seen = load.where(np.isin(np.arange(365), rng.choice(365, 60, replace=False)))
+        days = daily_flux(seen, flow, EXACT, spm_error=seen * 0, discharge_error=0.0, **UNITS)
+        year = annual_flux(days, least_share=0.1).loc[2023]
+        assert year["error_t"] == year["missing_t"]
+        off.append(year["flux_t"] - truth)
+        told.append(year["error_t"])
+    assert np.sqrt(np.mean(np.square(told))) == pytest.approx(np.sqrt(np.mean(np.square(off))), rel=0.25)
+    one = load.where(np.arange(365) == 100)
+    days = daily_flux(one, flow, EXACT, spm_error=one * 0, discharge_error=0.0, **UNITS)
+    year = annual_flux(days, least_share=0.001).loc[2023]
+    assert np.isfinite(year["flux_t"])
+    assert np.isnan(year[["missing_t", "error_t"]]).all()
+    whole = annual_flux(daily_flux(load, flow, EXACT, spm_error=load * 0, discharge_error=0.0, **UNITS)).loc[2023]
+    assert (whole["missing_t"], whole["error_t"]) == (0.0, 0.0)
 
 
 def test_years_that_make_no_sense_are_refused() -> None:

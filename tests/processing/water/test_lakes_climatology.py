@@ -67,7 +67,7 @@ def test_missing_is_missing() -> None:
 
 def test_too_few_years_say_nothing() -> None:
     """One other year is no climate, unless it is asked for."""
-    table = season(years=2)
+    table = season(years=2).iloc[4:-4]
     assert anomaly(table, "chl")["anomaly"].isna().all()
     assert not anomaly(table, "chl", min_years=1)["anomaly"].isna().all()
     assert anomaly(table.iloc[:5], "chl")["years"].max() == 0
@@ -92,6 +92,41 @@ def test_the_turn_of_the_year_is_near() -> None:
     found = anomaly(pd.DataFrame({"time": dates, "chl": [1.0, 2.0, 3.0, 10.0]}), "chl", method="window", window=7)
     assert found["expected"].tolist() == [3.0, 3.0, 2.0, 2.0]
     assert found["years"].tolist() == [3, 3, 3, 3]
+
+
+@pytest.mark.parametrize("method", ["harmonic", "window"])
+def test_an_event_over_the_turn_of_the_year_does_not_hide_itself(method: str) -> None:
+    """Of a flood from December to January no day counts for another, though the years differ."""
+    table = season(noise=0.2)
+    flood = (table["time"] >= "2019-12-15") & (table["time"] < "2020-01-16")
+    table.loc[flood, "chl"] += 50.0
+    found = anomaly(table, "chl", method=method, window=10)
+    assert found.loc[flood, "anomaly"].to_numpy() == pytest.approx(50.0, abs=1.5)
+    dates = pd.to_datetime(["2018-01-02", "2019-12-28", "2020-01-03", "2021-01-04"])
+    few = anomaly(pd.DataFrame({"time": dates, "chl": [1.0, 40.0, 41.0, 3.0]}), "chl", method="window")
+    assert few["expected"].tolist()[1:3] == [2.0, 2.0]
+    assert few["n"].tolist() == [3, 2, 2, 3]
+    assert few["years"].tolist() == [2, 2, 2, 2]
+
+
+@pytest.mark.parametrize(("harmonics", "size"), [(0, 1), (1, 3), (3, 7)])
+def test_the_fit_is_that_of_least_squares(harmonics: int, size: int) -> None:
+    """Written a second time: the fit to what lies more than half a year away, and its robust spread."""
+    table = season(noise=0.7)
+    days = table["time"].to_numpy().astype("datetime64[D]")
+    turn = 2 * np.pi * (table["time"].dt.dayofyear.to_numpy() - 1) / 365.2425
+    columns = [np.ones(turn.size)]
+    for wave in range(1, harmonics + 1):
+        columns += [np.cos(wave * turn), np.sin(wave * turn)]
+    design, values = np.stack(columns, axis=1), table["chl"].to_numpy()
+    found = anomaly(table, "chl", harmonics=harmonics)
+    for at in (0, 57, 101, len(table) - 1):
+        others = np.abs((days - days[at]).astype(int)) > 182.62125
+        fitted, *_ = np.linalg.lstsq(design[others], values[others])
+        assert found["expected"][at] == pytest.approx(design[at] @ fitted, abs=1e-9)
+        left = np.median(np.abs(values[others] - design[others] @ fitted))
+        spread = 1.4826 * left * np.sqrt(others.sum() / (others.sum() - size))
+        assert found["spread"][at] == pytest.approx(spread, rel=1e-9)
 
 
 def test_years_of_reference() -> None:

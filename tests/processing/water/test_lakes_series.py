@@ -18,10 +18,13 @@ from pyproj import Geod
 from terracube.core.errors import InputError
 from terracube.cubes import YX, Grid
 from terracube.cubes.layout import georeference
+from terracube.processing.water.correction import correct
 from terracube.processing.water.lakes import series
 from terracube.processing.water.lakes._measure import FRACTIONS, quantiles_of
 from terracube.processing.water.lakes.areas import on_ground, pixel_areas
+from terracube.processing.water.masks import mask
 from terracube.processing.water.masks.flags import NODATA, bitmask, flag_attrs, water_attrs
+from terracube.processing.water.products import retrieve
 
 UTM = "EPSG:32633"
 LEFT, TOP, SIZE = 500_000.0, 5_000_000.0, 20.0
@@ -132,6 +135,77 @@ def test_a_missing_scene_is_a_row_without_values() -> None:
     assert table["area_wet"][1] == 0.0
     assert np.isnan(table["chl_median"][1])
     assert table["chl_n"].tolist()[:2] == [0, 0]
+
+
+def test_refused_flags_leave_products_but_not_areas() -> None:
+    """Near land and under glint there is water, but nothing is said of what is in it."""
+    flags = np.zeros((1, *SHAPE), "uint16")
+    flags[0, :, :50], flags[0, :, 70:75] = bitmask(["near_land"]), bitmask(["glint"])
+    chl = np.full((1, *SHAPE), 5.0)
+    chl[0, :, :50], chl[0, :, 70:75] = 100.0, 1.0
+    out, lake = scene_of(wet(1), flags, chl=chl, chl_noise=chl * 0.1, chl_algorithm=chl * 0.3), [box(40, 10, 80, 30)]
+    own, every, both = (
+        series(out, lake, crs=UTM, **given).iloc[0]
+        for given in ({}, {"refused": ()}, {"refused": ("near_land", "glint")})
+    )
+    areas = ["status", "area_total", "valid_fraction", "wet_fraction", "area_wet", "area_wet_min", "area_wet_max"]
+    assert own[areas].tolist() == every[areas].tolist() == both[areas].tolist()
+    assert (own["valid_fraction"], own["wet_fraction"]) == (1.0, 1.0)
+    assert [one["chl_n"] for one in (own, every, both)] == [600, 800, 500]
+    assert [one["chl_p90"] for one in (own, every, both)] == [5.0, 100.0, 5.0]
+    assert [one["chl_p10"] for one in (own, every, both)] == [1.0, 1.0, 5.0]
+    assert both["chl_pixel_noise"] == pytest.approx(0.5)
+    assert both["chl_algorithm"] == pytest.approx(1.5)
+    nothing = series(out, [box(40, 10, 50, 30)], crs=UTM).iloc[0]
+    assert (nothing["status"], nothing["chl_n"], nothing["area_wet"]) == ("ok", 0, nothing["area_total"])
+    assert np.isnan(nothing["chl_median"])
+    unmasked = series(out[["chl", "flags"]], lake, crs=UTM, mask=None).iloc[0]
+    assert (unmasked["valid_fraction"], unmasked["chl_n"]) == (1.0, 600)
+
+
+def test_products_without_a_mask_say_what_to_do() -> None:
+    """What `retrieve` gives holds no mask: then what has a value is water; a mask that is asked for must be there."""
+    out, lake = noisy(), [disc(60, 45, 20)]
+    alone = out.drop_vars(["water", "flags"])
+    with pytest.raises(InputError, match=r"mask of water.*out\.assign\(water=.*mask=None"):
+        series(alone, lake, crs=UTM, mask="water")
+    plain = series(alone, lake, crs=UTM)
+    assert "area_wet" not in plain
+    pd.testing.assert_frame_equal(plain, series(alone, lake, crs=UTM, mask=None))
+    told = series(alone.assign(water=out["water"], flags=out["flags"]), lake, crs=UTM)
+    pd.testing.assert_frame_equal(told, series(out, lake, crs=UTM))
+
+
+def test_the_walk_from_bands_to_series() -> None:
+    """Mask, correction, retrieval, series: flags of mask and correction come together, and both are told apart."""
+    glint = np.zeros((1, 30, 40), "float32")
+    glint[0, :, 30:] = 0.04
+    level = {"blue": 0.03, "green": 0.05, "red": 0.03, "nir": 0.01, "nir08": 0.008, "swir16": 0.002, "swir22": 0.0}
+    bands = {name: (("time", "y", "x"), value + glint) for name, value in level.items()}
+    cube = xr.Dataset(bands, {"time": pd.to_datetime(["2023-08-10T10:00"])}, {"quantity": "rhos", "sensor": "S2A_MSI"})
+    for name in level:
+        cube[name][:, :, :5] = 0.2
+    cube = georeference(cube, grid_of((30, 40)))
+    found = mask(cube, "indices", threshold=0.0, near_land=50.0)
+    rhow = correct(cube.assign(flags=found["flags"]), "swir", water=found["water"] == 1)
+    out = retrieve("turbidity_dogliotti2015", rhow).assign(water=found["water"], flags=rhow["flags"])
+    every, clear = (
+        series(out, [box(0, 0, 40, 30)], crs=UTM, refused=refused).iloc[0]
+        for refused in (("near_land",), ("near_land", "glint"))
+    )
+    assert every["wet_fraction"] == clear["wet_fraction"] == pytest.approx(35 / 40)
+    assert (every["turbidity_dogliotti2015_n"], clear["turbidity_dogliotti2015_n"]) == (33 * 30, 23 * 30)
+    truth = 228.1 * 0.03 / (1 - 0.03 / 0.1641)
+    assert every["turbidity_dogliotti2015_median"] == pytest.approx(truth, rel=1e-4)
+
+
+def test_flags_of_another_meaning_are_refused() -> None:
+    """Bits that say that they are others are not read as clouds."""
+    out = noisy()
+    out["flags"].attrs = {"flag_masks": [1, 2], "flag_meanings": "invalid land"}
+    with pytest.raises(InputError, match="no flags of water masks"):
+        series(out, [disc(60, 45, 20)], crs=UTM)
+    assert len(series(out, [disc(60, 45, 20)], crs=UTM, flags=None)) == DATES
 
 
 def test_ice_is_not_seen_unless_asked_for() -> None:
@@ -374,6 +448,8 @@ def test_what_is_wrong_is_refused() -> None:
         ("unknown option", {"minimum": 3}),
         ("same product twice", {"products": ["chl", "chl"]}),
         ("no flag of this name", {"unclear": ("fog",)}),
+        ("no flag of this name", {"refused": ("fog",)}),
+        ("named in a list", {"refused": "glint"}),
     ):
         options: dict[str, Any] = {"crs": UTM, **wrong}
         with pytest.raises(InputError, match=message):

@@ -12,12 +12,12 @@ from hypothesis.extra.numpy import arrays
 
 from terracube.core.errors import InputError, MetadataError
 from terracube.processing.water.masks.flags import BITS
+from terracube.processing.water.matchups.choice import nearest_once, shared_pixels
 from terracube.processing.water.matchups.filters import (
     BAILEY_WERDELL,
     Filters,
     box_statistics,
     enough,
-    nearest_once,
     valid_pixels,
     within,
 )
@@ -85,21 +85,56 @@ def test_limits() -> None:
     assert BAILEY_WERDELL.max_scatter == 0.15
 
 
-@given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5), st.integers(0, 9)), max_size=25))
+CANDIDATES = st.lists(
+    st.tuples(st.integers(0, 5), st.integers(0, 1), st.integers(-3, 9), st.integers(0, 9), st.integers(0, 9)),
+    max_size=25,
+)
+
+
+def table_of(candidates: list[tuple[int, ...]]) -> np.ndarray:
+    """Give columns sample, scene, row, column, distance in time."""
+    return np.array(candidates, "int64").reshape(-1, 5)
+
+
+@given(CANDIDATES, st.sampled_from([1, 3, 5]))
 @settings(max_examples=30, deadline=None)
-def test_nothing_is_used_twice(candidates: list[tuple[int, int, int]]) -> None:
-    """Every sample and pixel is chosen at most once, and who is left out lost to somebody at least as near."""
-    sample, pixel, apart = (np.array([one[at] for one in candidates], "int64") for at in range(3))
-    by_sample, by_pixel = nearest_once(apart.astype("float64"), sample, pixel)
-    chosen = ~(by_sample | by_pixel)
-    assert len(set(sample[chosen])) == len(set(pixel[chosen])) == chosen.sum()
+def test_nothing_is_used_twice(candidates: list[tuple[int, ...]], apart: int) -> None:
+    """No sample and no pixel is used by two, and who is left out lost to somebody at least as near."""
+    table = table_of(candidates)
+    sample, middle, distance = table[:, 0], table[:, 1:4], table[:, 4]
+    by_sample, by_pixel, by_box = nearest_once(distance.astype("float64"), sample, middle, apart=apart)
+    assert not ((by_sample & by_pixel) | (by_sample & by_box) | (by_pixel & by_box)).any()
+    chosen = ~(by_sample | by_pixel | by_box)
+    steps = np.abs(middle[:, None] - middle[None])
+    same = (steps[..., 0] == 0) & (steps[..., 1:] < apart).all(axis=2)
+    assert len(set(sample[chosen])) == chosen.sum() == same[np.ix_(chosen, chosen)].sum()
     for at in np.flatnonzero(~chosen):
-        rivals = chosen & ((sample == sample[at]) if by_sample[at] else (pixel == pixel[at]))
-        assert apart[rivals].min() <= apart[at]
+        rivals = chosen & ((sample == sample[at]) if by_sample[at] else same[at])
+        assert distance[rivals].min() <= distance[at]
+        assert not by_pixel[at] or (chosen & (steps[at] == 0).all(axis=1)).any()
+
+
+@given(CANDIDATES, st.sampled_from([1, 3, 5]), st.integers(0, 2**25 - 1))
+@settings(max_examples=30, deadline=None)
+def test_shared_pixels_are_counted(candidates: list[tuple[int, ...]], box: int, chosen: int) -> None:
+    """Written a second time, with sets of pixels."""
+    middle, shape = table_of(candidates)[:, 1:4], (7, 10)
+    used = np.array([bool(chosen >> at & 1) for at in range(len(middle))], bool)
+    half = range(-(box // 2), box // 2 + 1)
+    boxes = [
+        {(scene, row + down, col + right) for down in half for right in half} for scene, row, col in middle.tolist()
+    ]
+    seen = {(scene, row, col) for scene in (0, 1) for row in range(shape[0]) for col in range(shape[1])}
+    wanted = []
+    for at, own in enumerate(boxes):
+        others = set().union(*(one for number, one in enumerate(boxes) if number != at and used[number]))
+        wanted.append(len(own & others & seen))
+    assert shared_pixels(middle, used, box=box, shape=shape).tolist() == wanted
 
 
 @pytest.mark.parametrize(
-    "field", [{"min_valid": 0.0}, {"min_valid": 1.5}, {"statistic": "mode"}, {"refused_flags": ("fog",)}]
+    "field",
+    [{"min_valid": 0.0}, {"min_valid": 1.5}, {"statistic": "mode"}, {"refused_flags": ("fog",)}, {"overlap": "often"}],
 )
 def test_filters_without_sense(field: dict[str, Any]) -> None:
     """Shares, statistics and flags that do not exist are refused."""

@@ -222,7 +222,10 @@ def annual_flux(
     pandas.DataFrame
         One row per year, by ``year``: ``days`` (of the year), ``known_days``, ``missing_days``, ``known_t`` (sum over
         the known days; NaN where there is none), ``flux_t`` (total, NaN where fewer days are known than asked for),
-        ``error_t`` (one standard deviation of the total from its known parts; not that of the days that are missing).
+        ``missing_t`` (part of its error from the missing days, as if chance had chosen the known ones: s N / sqrt(n)
+        sqrt(1 - n / N) for the standard deviation s of n known of N days; 0 if none is missing, NaN with fewer than
+        two known days; too small where missing days come in runs or are floods), ``error_t`` (one standard deviation of
+        the total: that of the known days, and ``missing_t``).
 
     Raises
     ------
@@ -246,7 +249,7 @@ def annual_flux(
         raise InputError("this is not a table of days", where="daily", expected="the table of daily_flux")
     years = daily.groupby(daily.index.year)
     rows = {int(str(year)): _year(int(str(year)), days, least_share, spm_errors == "common") for year, days in years}
-    columns = ["days", "known_days", "missing_days", "known_t", "flux_t", "error_t"]
+    columns = ["days", "known_days", "missing_days", "known_t", "flux_t", "missing_t", "error_t"]
     return pd.DataFrame.from_dict(rows, orient="index", columns=columns).rename_axis("year")
 
 
@@ -262,8 +265,20 @@ def _year(year: int, days: pd.DataFrame, least: float, common: bool) -> Mapping[
     section = float((known["from_section_t"] * np.sign(known["flux_t"])).sum())
     matter = float((spm * np.sign(known["flux_t"])).sum()) if common else float(np.sqrt(np.square(spm).sum()))
     error = float(np.sqrt(matter**2 + section**2 + np.square(flow).sum()))
+    missing = _of_missing_days(known["flux_t"].to_numpy(np.float64), length) if whole else float("nan")
     return {"days": length, "known_days": count, "missing_days": length - count, "known_t": total,
-            "flux_t": total * grown, "error_t": error * grown}  # fmt: skip
+            "flux_t": total * grown, "missing_t": missing,
+            "error_t": float(np.hypot(error * grown, missing))}  # fmt: skip
+
+
+def _of_missing_days(known: NDArray[np.float64], length: int) -> float:
+    """Give the standard deviation of a year's total that is grown from a sample of its days, drawn without return."""
+    count = known.size
+    if count == length:
+        return 0.0
+    if count < 2:  # one day says nothing of how days differ
+        return float("nan")
+    return float(known.std(ddof=1) * length / np.sqrt(count) * np.sqrt(1 - count / length))
 
 
 def _values(values: ArrayLike, unit: str, wanted: str, where: str) -> NDArray[np.float64]:

@@ -41,7 +41,7 @@ def series(
     *,
     min_valid: float = 0.5,
     products: Sequence[str] | None = None,
-    mask: str | None = "water",
+    mask: str | None = "auto",
     id: str | None = None,  # noqa: A002  the word users look for
     **options: Any,
 ) -> pd.DataFrame:
@@ -64,7 +64,8 @@ def series(
         Which variables; all with floating numbers that are no errors, unless given.
     mask : str or None
         Variable that is 1 on water, 0 on land and something else where it is not known. ``None``: what has a value of
-        any product is water, and nothing is said about areas of water.
+        any product is water, and nothing is said about areas of water. ``"auto"``: ``water`` if there is one, as
+        :func:`~terracube.processing.water.mask` gives it, else ``None``.
     id : str, optional
         Column that names the polygons; without it their index does. Names must differ.
     **options
@@ -120,6 +121,8 @@ def series(
     settled = _options(options)
     if not (isinstance(min_valid, int | float) and 0 < min_valid <= 1):
         raise InputError("the least share is no share", where="min_valid", expected="in (0, 1]", got=repr(min_valid))
+    if mask == "auto":
+        mask = "water" if "water" in out.data_vars else None
     names = _names(out, products, mask, settled["flags"])
     zones = find_zones(out[_needed(names)], polygons, id=id, crs=settled["crs"])
     order = _order(zones, names, settled)

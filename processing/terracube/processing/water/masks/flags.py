@@ -6,6 +6,9 @@ from collections.abc import Iterable
 from types import MappingProxyType
 from typing import Any
 
+import numpy as np
+import xarray as xr
+
 from terracube.core.errors import InputError
 
 BITS: MappingProxyType[str, int] = MappingProxyType(
@@ -86,6 +89,33 @@ def flag_attrs(**more: Any) -> dict[str, Any]:
         "flag_meanings": " ".join(BITS),
         **more,
     }
+
+
+def are_our_flags(flags: xr.DataArray) -> bool:
+    """Tell whether a variable of flags says that its bits are those of ``BITS``."""
+    masks = flags.attrs.get("flag_masks")
+    ours = list(flag_attrs()["flag_masks"])
+    named = str(flags.attrs.get("flag_meanings", "")).split() == list(BITS)
+    return flags.dtype.kind in "iu" and named and (masks is None or np.asarray(masks).ravel().tolist() == ours)
+
+
+def no_flags_of_others(flags: xr.DataArray) -> None:
+    """Refuse flags that are no bits, or say that their bits are others than those of ``BITS``.
+
+    Raises
+    ------
+    InputError
+        Naming what they say.
+    """
+    told = flags.attrs.get("flag_meanings")
+    if flags.dtype.kind not in "iu" or not (told is None or are_our_flags(flags)):
+        raise InputError(
+            "these flags are no flags of water masks",
+            where=str(flags.name),
+            expected=f"whole numbers with bits {' '.join(BITS)}",
+            got=f"{flags.dtype}, {'no flag_meanings' if told is None else str(told)[:200]}",
+            todo=f"rename it, like rename({flags.name}='quality'), and mask with it before",
+        )
 
 
 def water_attrs(**more: Any) -> dict[str, Any]:

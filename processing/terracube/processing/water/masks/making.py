@@ -31,7 +31,7 @@ from terracube.processing.water.masks.clear import (
 from terracube.processing.water.masks.flags import bitmask, flag_attrs, water_attrs
 from terracube.processing.water.masks.ground import low_sun_flag, terrain_flags
 from terracube.processing.water.masks.indices import water_index
-from terracube.processing.water.masks.settings import MaskOptions, MaskSettings, at_date
+from terracube.processing.water.masks.settings import MaskOptions, MaskSettings, at_date, settings_of
 from terracube.processing.water.masks.shore import distance_array, near_land_flags
 
 _WOFS = ("blue", "green", "red", "nir", "swir16", "swir22")
@@ -91,7 +91,7 @@ def mask(cube: xr.Dataset, method: str = "wofs", **options: Unpack[MaskOptions])
     >>> found["water"].values.tolist(), found["flags"].values.tolist()
     ([[1, 255]], [[128, 2]])
     """
-    settings = MaskSettings(method=method, **options)
+    settings = settings_of(method, options)
     needed, bands = _bands(cube, settings)
     like = bands[needed[0]]
     dates = like.sizes.get("time", 1)

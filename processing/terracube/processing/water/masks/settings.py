@@ -90,6 +90,22 @@ class MaskSettings:
             raise InputError("the sun's azimuth is given without its elevation", where="sun_elevation")
 
 
+def settings_of(method: str, options: MaskOptions) -> MaskSettings:
+    """Check the options of a mask.
+
+    Raises
+    ------
+    InputError
+        If there is none of a name, or one is wrong.
+    """
+    known = MaskOptions.__annotations__
+    unknown = [name for name in options if name not in known]
+    if unknown:
+        raise InputError("no such option", where=", ".join(unknown)[:200], expected=", ".join(known),
+                         got=f"mask(..., {unknown[0]}=...)"[:80])  # fmt: skip
+    return MaskSettings(method=method, **options)
+
+
 def at_date(value: PerDate, number: int | None, dates: int, where: str) -> float | None:
     """Give what holds for one date: of one value for all, or of one for each.
 

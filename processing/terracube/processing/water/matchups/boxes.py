@@ -13,12 +13,16 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from terracube.core.errors import EmptyResultError, InputError
+from terracube.processing.water.masks.flags import no_flags_of_others
 from terracube.processing.water.matchups.filters import BoxStatistics, Filters, box_statistics, valid_pixels
+from terracube.processing.water.matchups.windows import Window, solar_days, solar_noons
 
 _PLACE = "EPSG:4326"
 _SUFFIXES = ("_flags", "_noise", "_algorithm")
 _COMMON = ("flags", "water")
 ANGLES = ("sun_zenith", "view_zenith")
+_KEYS = ["time", "day", "lon", "lat"]
+_HALF_A_DAY = timedelta(hours=12)
 # What stands for pixels beyond the edge in variables of bits: "no data", and "a needed band is missing".
 _BEYOND = 1
 
@@ -30,24 +34,26 @@ class Places:
     of_sample: NDArray[np.int64]
     """(sample,) number of the place; -1 where the measurement has no position or time."""
     frame: pd.DataFrame
-    """One row per place: time, lon, lat."""
+    """One row per place: time, day, lon, lat."""
 
 
 def places_of(samples: pd.DataFrame, usable: NDArray[np.bool_]) -> Places:
     """Give the different positions and moments of the measurements."""
     numbers = np.full(len(samples), -1, "int64")
-    keys = samples.loc[usable, ["time", "lon", "lat"]]
-    frame = keys.drop_duplicates().sort_values(["time", "lon", "lat"], ignore_index=True)
+    keys = samples.loc[usable, _KEYS]
+    frame = keys.drop_duplicates().sort_values(_KEYS, ignore_index=True)
     if len(frame):
-        joined = keys.merge(frame.assign(place=np.arange(len(frame))), on=["time", "lon", "lat"], how="left")
+        joined = keys.merge(frame.assign(place=np.arange(len(frame))), on=_KEYS, how="left")
         numbers[usable] = joined["place"].to_numpy("int64")
     return Places(numbers, frame)
 
 
 def read_boxes(
-    cube: xr.Dataset, products: Sequence[str], places: Places, *, box: int, window: timedelta, filters: Filters
+    cube: xr.Dataset, products: Sequence[str], places: Places, *, box: int, window: Window, filters: Filters
 ) -> xr.Dataset | None:
     """Read the boxes of all places at all scenes within the window; ``None`` if there is none.
+
+    Where days are compared, ``time_difference`` is that of the days.
 
     Raises
     ------
@@ -64,15 +70,30 @@ def read_boxes(
     if missing:
         raise InputError("the cube lacks bands whose scatter is asked", where="filters.scatter_bands",
                          expected=", ".join(map(str, cube.data_vars))[:200], got=", ".join(missing))  # fmt: skip
+    of_day = window.same_day and not window.dated
+    moments = places.frame["day"] if window.dated else places.frame["time"]
+    if of_day:
+        moments = pd.Series(solar_noons(places.frame["day"].to_numpy(), places.frame["lon"].to_numpy("float64")))
     points = geopandas.GeoDataFrame(
-        {"time": places.frame["time"].dt.tz_localize("UTC")},
+        {"time": moments.dt.tz_localize("UTC")},
         geometry=geopandas.points_from_xy(places.frame["lon"], places.frame["lat"]),
         crs=_PLACE,
     )
+    reach = _HALF_A_DAY if of_day else window.reach
     try:
-        return extract_boxes(_chosen(cube, products, filters), points, n=box, window=window)
+        boxes = extract_boxes(_chosen(cube, products, filters), points, n=box, window=reach)
     except EmptyResultError:
         return None
+    return _of_the_day(boxes, places) if of_day else boxes
+
+
+def _of_the_day(boxes: xr.Dataset, places: Places) -> xr.Dataset | None:
+    """Keep the boxes of the solar day of their place, with the difference to the measurement itself."""
+    frame = places.frame.iloc[boxes["id"].values.astype("int64")]
+    scenes = boxes["time"].values.astype("datetime64[ns]")
+    kept = np.flatnonzero(solar_days(scenes, frame["lon"].to_numpy("float64")) == frame["day"].to_numpy())
+    apart = (scenes - frame["time"].to_numpy("datetime64[ns]")) / np.timedelta64(1, "s")
+    return boxes.assign_coords(time_difference=("sample", apart)).isel(sample=kept) if kept.size else None
 
 
 def outside(cube: xr.Dataset, product: str, places: Places) -> NDArray[np.bool_]:
@@ -98,6 +119,8 @@ def _chosen(cube: xr.Dataset, products: Sequence[str], filters: Filters) -> xr.D
         dict.fromkeys(name for name in names if name in with_angles.data_vars and _has_pixels(with_angles[name]))
     )
     chosen = with_angles[kept]
+    if "flags" in kept:
+        no_flags_of_others(chosen["flags"])
     for name in kept:
         if chosen[name].dtype.kind in "iu" and "nodata" not in chosen[name].attrs:
             chosen[name] = chosen[name].assign_attrs(nodata=_BEYOND)

@@ -2,7 +2,9 @@
 
 The defaults are those in use for lakes and rivers (3 x 3 pixels, three hours); ``BAILEY_WERDELL`` are those of the open
 ocean (Bailey and Werdell 2006, doi:10.1016/j.rse.2006.01.015): 5 x 5 pixels, three hours, at least half of the pixels,
-values within 1.5 standard deviations, coefficient of variation below 0.15, sun and sensor not too low.
+values within 1.5 standard deviations, coefficient of variation below 0.15, sun and sensor not too low. What a satellite
+saw is compared once, with the measurement nearest in time, as the validation of SeaBASS does: boxes of one scene that
+share pixels are not both used, unless ``overlap="allow"`` says so.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from terracube.core.errors import InputError
 from terracube.processing.water.masks.flags import BITS
 
 STATISTICS = ("filtered_mean", "mean", "median", "centre")
+OVERLAPS = ("refuse", "allow")
 REASONS: Mapping[str, str] = MappingProxyType(
     {
         "no_value": "the measurement has no value",
@@ -38,6 +41,7 @@ REASONS: Mapping[str, str] = MappingProxyType(
         "low_sensor": "the sensor looks too far aside",
         "sample_used": "the measurement is compared with a scene nearer in time",
         "pixel_used": "the middle pixel is compared with a measurement nearer in time",
+        "box_used": "pixels of the box are compared with a measurement nearer in time",
     }
 )
 """Why a candidate is not used, in the order in which it is told."""
@@ -76,6 +80,9 @@ class Filters:
     """Reason bits of the product that make a pixel invalid: missing, negative, outside, saturated, not water."""
     refused_quality: tuple[int, ...] = field(default=(3, 4, 9))
     """QARTOD flags of the measurement that are not used: suspect, fail, missing."""
+    overlap: Literal["refuse", "allow"] = "refuse"
+    """Boxes of one scene that share pixels: ``refuse`` uses that nearest in time, so that no pixel is compared twice;
+    ``allow`` uses all, unless the middle pixel is the same. The column ``shared`` counts in any case."""
 
     def __post_init__(self) -> None:
         """Refuse what makes no sense."""
@@ -84,6 +91,8 @@ class Filters:
         if self.statistic not in STATISTICS:
             raise InputError("no such statistic", where="statistic", expected=", ".join(STATISTICS),
                              got=repr(self.statistic))  # fmt: skip
+        if self.overlap not in OVERLAPS:
+            raise InputError("no such choice", where="overlap", expected=", ".join(OVERLAPS), got=repr(self.overlap))
         unknown = sorted(set(self.refused_flags) - set(BITS))
         if unknown:
             raise InputError("no such flag", where="refused_flags", expected=", ".join(BITS), got=", ".join(unknown))
@@ -193,44 +202,6 @@ def within(values: NDArray[np.float64], limit: float | None) -> NDArray[np.bool_
     """Tell which values do not exceed a limit; what is not known passes, and so does everything without a limit."""
     found: NDArray[np.bool_] = np.ones(values.shape, bool) if limit is None else ~(values > limit)
     return found
-
-
-def nearest_once(
-    distance: NDArray[np.float64], sample: NDArray[np.int64], pixel: NDArray[np.int64]
-) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Choose candidates so that no sample and no pixel is used twice: the nearest in time first.
-
-    Parameters
-    ----------
-    distance : float array (candidate,)
-        What is to be small; candidates must be sorted so that of equals the first shall win.
-    sample, pixel : int arrays (candidate,)
-        Which measurement and which pixel of which scene a candidate uses.
-
-    Returns
-    -------
-    bool array, bool array
-        Where the sample was taken by another candidate; where the pixel was. Neither: chosen.
-
-    Examples
-    --------
-    >>> taken = nearest_once(np.array([5.0, 1.0, 2.0]), np.array([0, 0, 1]), np.array([7, 8, 8]))
-    >>> [part.tolist() for part in taken]
-    [[True, False, False], [False, False, True]]
-    """
-    samples: set[int] = set()
-    pixels: set[int] = set()
-    by_sample, by_pixel = np.zeros(len(distance), bool), np.zeros(len(distance), bool)
-    for at in np.argsort(distance, kind="stable").tolist():
-        own, place = int(sample[at]), int(pixel[at])
-        if own in samples:
-            by_sample[at] = True
-        elif place in pixels:
-            by_pixel[at] = True
-        else:
-            samples.add(own)
-            pixels.add(place)
-    return by_sample, by_pixel
 
 
 def _moments(values: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:

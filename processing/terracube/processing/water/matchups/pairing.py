@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Literal
 
@@ -11,11 +12,14 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
-from terracube.core.errors import InputError, MetadataError
+from terracube.core.errors import MetadataError
+from terracube.cubes.gridlike import to_grid
 from terracube.processing.water.matchups.boxes import ANGLES, angle, describe, outside, places_of, read_boxes
-from terracube.processing.water.matchups.filters import REASONS, Filters, enough, nearest_once, within
+from terracube.processing.water.matchups.choice import nearest_once, shared_pixels
+from terracube.processing.water.matchups.filters import REASONS, Filters, enough, within
 from terracube.processing.water.matchups.table import compared, measurements, objections
 from terracube.processing.water.matchups.units import conversion_factor
+from terracube.processing.water.matchups.windows import window_of
 
 type Units = Literal["same", "convert", "ignore"] | Mapping[str, str]
 _DEFAULTS = Filters()
@@ -53,13 +57,15 @@ def matchup(
     box : int
         Pixels along each side of the box, odd.
     window : str or timedelta
-        Largest difference in time, before or after.
+        Largest difference in time, before or after; or ``same day``: the solar day of the place (UTC plus four minutes
+        per degree east). Scenes that are all dated 00:00 tell their solar day alone, as those of a cube that was loaded
+        with ``groupby="solar_day"`` do: for them it is ``same day``, or a window of whole days, between solar days.
     units : "same", "convert", "ignore" or mapping
         ``same``: a unit that differs by a factor is refused. ``convert``: measurements are brought to the unit of the
         product. A mapping like ``{"NTU": "FNU"}`` says which units of the table are to be taken as others, and
         converts. ``ignore``: not looked at, for an index compared with a concentration.
     filters : Filters
-        What a candidate must fulfil.
+        What a candidate must fulfil; and, as ``overlap``, whether boxes of one scene may share pixels.
 
     Returns
     -------
@@ -67,29 +73,33 @@ def matchup(
         Sorted by product, variable, station, time. ``used`` and ``reasons`` (names of
         `terracube.processing.water.matchups.REASONS`, separated by ``;``); ``truth`` in ``truth_unit`` (``value`` and
         ``value_unit`` as they were) and ``estimate`` in ``unit``; ``time`` and ``scene_time`` (UTC), and
-        ``time_difference`` (scene minus measurement, s); position, ``depth``, ``distance`` from the middle of the pixel
-        (m); ``pixels`` of the box, ``valid``, ``mean``, ``median``, ``std``, ``filtered``, ``filtered_mean``,
-        ``scatter`` and ``centre`` of the valid ones; angles; uncertainties where the cube has them.
+        ``time_difference`` (scene minus measurement, s; of their days where the scenes tell no more); position,
+        ``depth``, ``distance`` from the middle of the pixel (m); ``pixels`` of the box, ``shared`` (how many of them
+        are in boxes of other rows that are used), ``valid``, ``mean``, ``median``, ``std``, ``filtered``,
+        ``filtered_mean``, ``scatter`` and ``centre`` of the valid ones; angles; uncertainties where the cube has them.
 
-        A measurement is used at most once, with the scene nearest in time; and the middle pixel of a scene at most
-        once per product. Replicates are to be averaged before.
+        A measurement is used at most once, with the scene nearest in time; and a pixel of a scene at most once per
+        product, with the measurement nearest in time (of equals, nearest to the middle of its pixel): reason
+        ``pixel_used`` for the middle pixel, ``box_used`` for others of the box. So pairs do not repeat each other, and
+        of stations that lie closer together than a box not all are used: take ``box=1``, or
+        ``filters=Filters(overlap="allow")``. Replicates are to be averaged before.
 
     Raises
     ------
     InputError
         If a column, product or filter does not fit.
     MetadataError
-        If a unit, time zone or CRS is missing, or units differ.
+        If a unit, time zone or CRS is missing, or units differ; or if the scenes tell their day alone.
     EmptyResultError
         If the table has no measurement of the variables.
     """
     chosen = compared(map(str, out.data_vars), variables)
-    reach = _reach(window)
+    near = window_of(window, out)
     samples = measurements(table, chosen.values())
     factors = {product: _factors(out[product], samples, variable, units) for product, variable in chosen.items()}
-    alone = objections(samples, filters, reach)
+    alone = objections(samples, filters, near)
     places = places_of(samples, ~(alone["no_position"] | alone["no_time"]))
-    boxes = read_boxes(out, list(chosen), places, box=box, window=reach, filters=filters)
+    boxes = read_boxes(out, list(chosen), places, box=box, window=near, filters=filters)
     beyond = _by_sample(outside(out, next(iter(chosen)), places), places.of_sample)
     candidates = _candidates(samples, places.of_sample, boxes)
     objects = {name: found[candidates["at"]] for name, found in alone.items()}
@@ -99,7 +109,7 @@ def matchup(
         rows = candidates[(samples["variable"] == variable).to_numpy()[candidates["at"]]]
         objected = {name: found[rows.index] for name, found in objects.items()}
         described = _described(out, boxes, product, rows["box"].to_numpy("int64"), filters)
-        whole = _table(samples, rows, described, objected, filters, box * box)
+        whole = _table(samples, rows, described, objected, _Boxes(filters, box, (out.sizes["y"], out.sizes["x"])))
         whole.insert(0, "product", product)
         whole["truth"], whole["truth_unit"] = _truth(samples, rows, factors[product])
         whole["unit"] = str(out[product].attrs.get("units", ""))
@@ -135,19 +145,6 @@ def gates(found: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=pd.Index(["product", "reason", "meaning", "candidates", "alone"]))
 
 
-def _reach(window: str | timedelta) -> timedelta:
-    """Give a span of time; a number without a unit is none."""
-    reach: Any = None
-    if isinstance(window, timedelta) or (isinstance(window, str) and any(map(str.isalpha, window))):
-        try:
-            reach = pd.to_timedelta([window]).to_pytimedelta()[0]
-        except (ValueError, OverflowError):
-            reach = None
-    if not isinstance(reach, timedelta) or reach < timedelta(0):
-        raise InputError("the window is no time", where="window", expected="like '3h', not negative", got=repr(window))
-    return reach
-
-
 def _factors(product: xr.DataArray, samples: pd.DataFrame, variable: str, units: Units) -> dict[str, tuple[float, str]]:
     """Give, for each unit of the table, the factor to that of the product, and the unit that the truth then has."""
     told = sorted(samples.loc[samples["variable"] == variable, "unit"].unique())
@@ -158,7 +155,8 @@ def _factors(product: xr.DataArray, samples: pd.DataFrame, variable: str, units:
         raise MetadataError("a product does not tell its unit", where=str(product.name), expected="attrs['units']",
                             todo="ds[name].attrs['units'] = ..., or units='ignore' for an index")  # fmt: skip
     alike = units if isinstance(units, Mapping) else {}
-    found = {unit: conversion_factor(alike.get(unit, unit), target) for unit in told}
+    todo = "compare with a measurement of the same quantity; or say which units are alike, like units={!r}"
+    found = {unit: conversion_factor(alike.get(unit, unit), target, todo=todo.format({unit: target})) for unit in told}
     differing = [unit for unit, factor in found.items() if factor != 1.0]
     if differing and units == "same":
         raise MetadataError("measurements and product have different units", where=f"{variable} with {product.name}",
@@ -206,7 +204,16 @@ def _columns_of(out: xr.Dataset, boxes: xr.Dataset, product: str, filters: Filte
     columns |= {"scatter": found.scatter, "on_land": found.dry} | found.parts
     columns |= {name: angle(boxes, out, name) for name in ANGLES}
     columns |= {name: boxes[name].values for name in ("time_difference", "distance", "x", "y")}
-    return columns | {"scene_time": boxes["time"].values.astype("datetime64[ns]")}
+    times = boxes["time"].values.astype("datetime64[ns]")
+    places = {"scene": np.unique(times, return_inverse=True)[1].astype("int64")} | _rows_and_columns(out, boxes)
+    return columns | places | {"scene_time": times}
+
+
+def _rows_and_columns(out: xr.Dataset, boxes: xr.Dataset) -> dict[str, NDArray[Any]]:
+    """Tell which pixel of the cube is the middle of each box."""
+    to_pixel = ~to_grid(out).transform
+    column, row = (np.floor(values).astype("int64") for values in to_pixel * (boxes["x"].values, boxes["y"].values))
+    return {"row": row, "column": column}
 
 
 def _columns_of_none() -> dict[str, NDArray[Any]]:
@@ -214,7 +221,7 @@ def _columns_of_none() -> dict[str, NDArray[Any]]:
     columns: dict[str, NDArray[Any]] = {
         name: np.empty(0) for name in (*floats, "time_difference", "distance", "x", "y")
     }
-    whole = {name: np.empty(0, "int64") for name in ("valid", "filtered")}
+    whole = {name: np.empty(0, "int64") for name in ("valid", "filtered", "scene", "row", "column")}
     return columns | whole | {"on_land": np.empty(0, bool), "scene_time": np.empty(0, "datetime64[ns]")}
 
 
@@ -222,15 +229,26 @@ def _nothing(column: NDArray[Any]) -> Any:
     return {"b": False, "i": 0, "M": _NO_SCENE}.get(column.dtype.kind, np.nan)
 
 
+@dataclass(frozen=True, slots=True)
+class _Boxes:
+    """How boxes are judged."""
+
+    filters: Filters
+    side: int
+    """Pixels along each side."""
+    shape: tuple[int, int]
+    """Rows and columns of a scene."""
+
+
 def _table(
     samples: pd.DataFrame,
     rows: pd.DataFrame,
     described: pd.DataFrame,
     objected: dict[str, NDArray[np.bool_]],
-    filters: Filters,
-    pixels: int,
+    how: _Boxes,
 ) -> pd.DataFrame:
     """Put one product's candidates together and judge them."""
+    filters, pixels = how.filters, how.side * how.side
     boxed = (rows["box"] >= 0).to_numpy(bool)
     own = samples.iloc[rows["at"]].reset_index(drop=True)
     estimate = described[filters.statistic].to_numpy("float64")
@@ -244,28 +262,33 @@ def _table(
         "low_sun": boxed & ~within(described["sun_zenith"].to_numpy("float64"), filters.max_sun_zenith),
         "low_sensor": boxed & ~within(described["view_zenith"].to_numpy("float64"), filters.max_view_zenith),
     }
-    objected |= _chosen_once(rows, described, ~np.any(list(objected.values()), axis=0))
+    middle = described[["scene", "row", "column"]].to_numpy("int64")
+    objected |= _chosen_once(rows, described, middle, ~np.any(list(objected.values()), axis=0), how)
     told = _reasons(objected)
+    used = np.array([not words for words in told], bool)
     facts = own[["variable", "station", "sample", "time", "lon", "lat", "depth"]].assign(
-        value=own["value"], value_unit=own["unit"], used=[not words for words in told], reasons=told, estimate=estimate,
-        pixels=pixels,
+        value=own["value"], value_unit=own["unit"], used=used, reasons=told, estimate=estimate, pixels=pixels,
+        shared=np.where(boxed, shared_pixels(middle, used, box=how.side, shape=how.shape), 0),
     )  # fmt: skip
     facts["time"] = facts["time"].dt.tz_localize("UTC")
-    box = described.drop(columns="on_land").assign(scene_time=described["scene_time"].dt.tz_localize("UTC"))
+    box = described.drop(columns=["on_land", "scene", "row", "column"])
+    box["scene_time"] = box["scene_time"].dt.tz_localize("UTC")
     return pd.concat([facts, box], axis=1)
 
 
-def _chosen_once(rows: pd.DataFrame, described: pd.DataFrame, good: NDArray[np.bool_]) -> dict[str, NDArray[np.bool_]]:
+def _chosen_once(
+    rows: pd.DataFrame, described: pd.DataFrame, middle: NDArray[np.int64], good: NDArray[np.bool_], how: _Boxes
+) -> dict[str, NDArray[np.bool_]]:
     """Choose among the good candidates, so that no measurement and no pixel is compared twice."""
-    keys = described[["scene_time", "x", "y"]]
-    pixel = keys.groupby(["scene_time", "x", "y"], sort=False, dropna=False).ngroup().to_numpy().astype(np.int64)
     at = np.flatnonzero(good)
     # Of equals in time, the measurement nearest to the middle of the pixel wins.
     at = at[np.argsort(described["distance"].to_numpy("float64")[at], kind="stable")]
     apart = np.abs(described["time_difference"].to_numpy("float64")[at])
-    by_sample, by_pixel = nearest_once(apart, rows["at"].to_numpy("int64")[at], pixel[at])
-    result = {name: np.zeros(len(rows), bool) for name in ("sample_used", "pixel_used")}
-    result["sample_used"][at], result["pixel_used"][at] = by_sample, by_pixel
+    side = 1 if how.filters.overlap == "allow" else how.side
+    taken = nearest_once(apart, rows["at"].to_numpy("int64")[at], middle[at], apart=side)
+    result = {name: np.zeros(len(rows), bool) for name in ("sample_used", "pixel_used", "box_used")}
+    for all_of_them, these in zip(result.values(), taken, strict=True):
+        all_of_them[at] = these
     return result
 
 

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _FEW = 200
+# Axes that span less than this factor have ticks within a decade.
+_SHORT = 300.0
 _SIZE, _DPI, _BINS = (5.6, 5.4), 110, 60
 
 
@@ -55,8 +57,9 @@ def scatter(found: pd.DataFrame | ArrayLike, truth: ArrayLike | None = None, *, 
     figure = Figure(figsize=_SIZE, dpi=_DPI, layout="constrained")
     axes = figure.add_subplot()
     low, high = _limits(estimate[good], measured[good])
-    _draw(figure, axes, measured[good], estimate[good])
+    _draw(figure, axes, measured[good], estimate[good], (low, high))
     _lines(axes, low, high)
+    _ticks(axes, low, high)
     _label(axes, found, told, title)
     return figure
 
@@ -67,7 +70,13 @@ def _limits(estimate: NDArray[np.float64], measured: NDArray[np.float64]) -> tup
     return low / 1.6, high * 1.6
 
 
-def _draw(figure: Figure, axes: Axes, measured: NDArray[np.float64], estimate: NDArray[np.float64]) -> None:
+def _draw(
+    figure: Figure,
+    axes: Axes,
+    measured: NDArray[np.float64],
+    estimate: NDArray[np.float64],
+    limits: tuple[float, float],
+) -> None:
     axes.set_xscale("log")
     axes.set_yscale("log")
     if measured.size <= _FEW:
@@ -77,6 +86,7 @@ def _draw(figure: Figure, axes: Axes, measured: NDArray[np.float64], estimate: N
         measured,
         estimate,
         gridsize=_BINS,
+        extent=tuple(np.log10([*limits, *limits]).tolist()),  # of the axes, so that the hexagons are regular
         xscale="log",
         yscale="log",
         bins="log",
@@ -84,7 +94,18 @@ def _draw(figure: Figure, axes: Axes, measured: NDArray[np.float64], estimate: N
         cmap="viridis",
         linewidths=0,
     )
-    figure.colorbar(cells, ax=axes, label="pairs", shrink=0.8)
+    figure.colorbar(cells, ax=axes, label="pairs", shrink=0.7)
+
+
+def _ticks(axes: Axes, low: float, high: float) -> None:
+    """Write plain numbers: 1, 2, 5, 10, ... where the axes are short, else decades."""
+    from matplotlib.ticker import FormatStrFormatter, LogLocator, NullFormatter
+
+    steps = (1.0, 2.0, 5.0) if high < _SHORT * low else (1.0,)
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(LogLocator(subs=steps))
+        axis.set_major_formatter(FormatStrFormatter("%g"))
+        axis.set_minor_formatter(NullFormatter())
 
 
 def _lines(axes: Axes, low: float, high: float) -> None:

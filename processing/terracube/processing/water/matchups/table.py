@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import timedelta
 from typing import Any
 
 import numpy as np
@@ -12,13 +11,13 @@ from numpy.typing import NDArray
 
 from terracube.core.errors import EmptyResultError, InputError, MetadataError
 from terracube.processing.water.matchups.filters import Filters, within
+from terracube.processing.water.matchups.windows import Window, solar_days
 
 _NEEDED = ("time", "lon", "lat", "variable", "value", "unit")
 _TEXTS = ("station", "censored", "qc_tests")
 _ORDER = ["variable", "station", "time", "depth", "lon", "lat", "value"]
 _TIES = ["qc", "unit", "censored"]
 _POLE = 90.0
-_DAY = timedelta(days=1)
 
 PREFIXES: Mapping[str, str] = {
     "chl": "chlorophyll_a",
@@ -75,7 +74,8 @@ def measurements(table: pd.DataFrame, variables: Iterable[str]) -> pd.DataFrame:
     """Check a table of measurements and put those of some variables in one order, whatever order they came in.
 
     Gives the columns of the table with ``sample`` (the label of the row) and ``row`` (its number from 0) before them.
-    Texts that are absent are empty, depths that are absent NaN, ``qc`` 2.
+    Texts that are absent are empty, depths that are absent NaN, ``qc`` 2. ``day`` is the solar day at the place; of a
+    measurement of which only the day is known, the day as written.
 
     Raises
     ------
@@ -115,6 +115,8 @@ def _plain(table: pd.DataFrame, rows: NDArray[np.bool_]) -> pd.DataFrame:
         plain[name] = _numbers(chosen, name)
     for name in ("variable", "unit", *_TEXTS):
         plain[name] = _words(chosen, name)
+    written = _remarked(plain["qc_tests"], "day_only")
+    plain["day"] = solar_days(plain["time"], np.where(written, 0.0, plain["lon"]))
     quality = chosen["qc"].to_numpy("float64") if "qc" in chosen.columns else np.full(len(chosen), 2.0)
     return pd.DataFrame(plain | {"qc": np.nan_to_num(quality, nan=2.0).astype("int64")})
 
@@ -136,9 +138,13 @@ def _words(table: pd.DataFrame, name: str) -> NDArray[Any]:
     return table[name].astype(object).where(table[name].notna(), "").map(str).to_numpy(object)
 
 
-def objections(samples: pd.DataFrame, filters: Filters, window: timedelta) -> dict[str, NDArray[np.bool_]]:
+def _remarked(tests: NDArray[Any], *names: str) -> NDArray[np.bool_]:
+    return np.array([not set(names).isdisjoint(told.split(",")) for told in tests], bool)
+
+
+def objections(samples: pd.DataFrame, filters: Filters, window: Window) -> dict[str, NDArray[np.bool_]]:
     """Tell what speaks against each measurement by itself, by reason."""
-    unknown_time = samples["qc_tests"].str.contains(r"(?:^|,)(?:day_only|period)(?:,|$)").to_numpy(bool)
+    vague = ("period",) if window.same_day else () if window.takes_days else ("day_only", "period")
     return {
         "no_value": ~np.isfinite(samples["value"].to_numpy()),
         "no_position": ~np.isfinite(samples[["lon", "lat"]].to_numpy()).all(axis=1)
@@ -146,7 +152,7 @@ def objections(samples: pd.DataFrame, filters: Filters, window: timedelta) -> di
         "no_time": samples["time"].isna().to_numpy(bool),
         "quality": samples["qc"].isin(filters.refused_quality).to_numpy(bool),
         "censored": (samples["censored"] != "").to_numpy(bool),
-        "time_of_day": unknown_time & (window < _DAY),
+        "time_of_day": _remarked(samples["qc_tests"].to_numpy(object), *vague),
         "depth": ~within(samples["depth"].to_numpy("float64"), filters.max_depth),
         "copy": samples.duplicated(_ORDER, keep="first").to_numpy(bool),
     }

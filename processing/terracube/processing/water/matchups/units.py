@@ -30,13 +30,15 @@ _DEFINITIONS = (
 )  # fmt: skip
 
 
-def conversion_factor(source: str, target: str) -> float:
+def conversion_factor(source: str, target: str, *, todo: str = "name a quantity of the same kind") -> float:
     """Give the number that values of one unit are multiplied by to become those of another.
 
     Parameters
     ----------
     source, target : str
         Like ``mg m-3``, ``ug/L``, ``FNU``, ``1``.
+    todo : str
+        What the error says is to be done where one cannot become the other.
 
     Raises
     ------
@@ -52,7 +54,6 @@ def conversion_factor(source: str, target: str) -> float:
     try:
         factor = float((1.0 * unit_of(source)).to(unit_of(target)).magnitude)
     except pint.DimensionalityError as error:
-        todo = "name a measurement of the same quantity, or say that they are alike: alike={...}"
         raise MetadataError("one unit cannot become the other", where="unit", expected=target, got=source,
                             todo=todo) from error  # fmt: skip
     return 1.0 if abs(factor - 1.0) < _SAME else factor
