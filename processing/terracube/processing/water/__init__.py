@@ -2,22 +2,37 @@
 
     from terracube.processing import water
 
-    mask = water.mask(cube, method="wofs")                      # wet, dry, no data, with reasons as bits
-    rhow = water.correct(cube, method="swir")                   # residual glint off; says what it holds
+    found = water.mask(cube, method="wofs")                     # wet, dry, no data, with reasons as bits
+    rhow = water.correct(cube.assign(flags=found.flags), method="swir")     # residual glint off; says what it holds
     out = water.retrieve(["spm_blend", "chl_blend"], rhow, uncertainty=True)
+    out = out.assign(water=found.water, flags=rhow.flags)
     lakes = water.series(out, polygons)                         # per lake and date
     pairs = water.matchup(out, measurements)                    # every candidate, every reason for leaving it out
     water.score(pairs)
 
 One room per noun: :mod:`sensors`, :mod:`coefficients` and :mod:`retrievals` (formulas and their numbers), :mod:`masks`,
-:mod:`correction`, :mod:`types` (optical water types), :mod:`lakes` and :mod:`matchups`.
+:mod:`correction`, :mod:`owt` (optical water types), :mod:`lakes`, :mod:`matchups`, :mod:`shoreline`, :mod:`transects`,
+:mod:`flux` (of sediment) and :mod:`trophic` (states).
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from terracube.processing.water import lakes, masks, matchups, retrievals, sensors
+    from terracube.processing.water import (
+        coefficients,
+        correction,
+        flux,
+        lakes,
+        masks,
+        matchups,
+        owt,
+        retrievals,
+        sensors,
+        shoreline,
+        transects,
+        trophic,
+    )
     from terracube.processing.water.correction import correct
     from terracube.processing.water.dates import daily
     from terracube.processing.water.lakes import series
@@ -29,7 +44,20 @@ if TYPE_CHECKING:
     from terracube.processing.water.retrievals import retrieval_names
 
 # Each name with the module that holds it, imported when it is first asked for: some bring large libraries.
-_ROOMS = ("lakes", "masks", "matchups", "retrievals", "sensors")
+_ROOMS = (
+    "coefficients",
+    "correction",
+    "flux",
+    "lakes",
+    "masks",
+    "matchups",
+    "owt",
+    "retrievals",
+    "sensors",
+    "shoreline",
+    "transects",
+    "trophic",
+)
 _HOMES = {
     "correction": ("correct",),
     "dates": ("daily",),
@@ -46,16 +74,20 @@ _HOME = {name: home for home, names in _HOMES.items() for name in names}
 __all__ = [
     "WATER",
     "WaterParameters",
+    "coefficients",
     "correct",
+    "correction",
     "daily",
     "declare",
     "describe",
+    "flux",
     "frequency",
     "lakes",
     "mask",
     "masks",
     "matchup",
     "matchups",
+    "owt",
     "quantity_of",
     "retrieval_names",
     "retrievals",
@@ -65,8 +97,11 @@ __all__ = [
     "sensors",
     "series",
     "shore_distance",
+    "shoreline",
     "spectra",
     "to_quantity",
+    "transects",
+    "trophic",
 ]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -14,8 +15,9 @@ from numpy.typing import NDArray
 from terracube.core.errors import InputError
 from terracube.core.logging import get_logger
 from terracube.processing.chain import cube_origins
-from terracube.processing.water.assembly import PARTS, REASONS, Assembly, Product, assemble, costs
-from terracube.processing.water.quantities import quantity_of
+from terracube.processing.water.assembly import MISSING, PARTS, REASONS, Assembly, Product, assemble, costs
+from terracube.processing.water.noise import band_noise
+from terracube.processing.water.quantities import quantity_of, seen
 from terracube.processing.water.retrievals import evidence, get_retrieval, retrieval_names
 from terracube.processing.water.sensors import (
     WaterSensor,
@@ -85,6 +87,11 @@ def retrieve(
     """
     asked = (names,) if isinstance(names, str) else tuple(names)
     quantity_of(cube)
+    if on_missing not in ("raise", "skip"):
+        raise InputError("no such choice", where="on_missing", expected="raise, skip", got=repr(on_missing)[:80])
+    for name in asked if on_missing == "skip" else ():
+        get_retrieval(name)  # a name that nobody knows is a mistake, not a band that is missing
+    uncertainty = (uncertainty,) if isinstance(uncertainty, str) else uncertainty
     parts = (PARTS if uncertainty else ()) if isinstance(uncertainty, bool) else tuple(uncertainty)
     task = _Task(asked, parts, dict(noise or {}), flags, on_missing)
     seen = sensors_of(cube, sensor)
@@ -94,10 +101,24 @@ def retrieve(
     steps = {name: [step for step, one in enumerate(seen) if one == name] for name in dict.fromkeys(seen)}
     made = [_retrieved(task, cube.isel(time=one), load_water_sensor(name)) for name, one in steps.items()]
     order = np.argsort(np.concatenate(list(steps.values())), kind="stable")
+    every = {str(name): one[name] for one in made for name in one.data_vars}
+    made = [_completed(one, every) for one in made]
     result = xr.concat(made, dim="time", combine_attrs=_joined, join="exact", data_vars="minimal", coords="minimal",
                        compat="override").isel(time=order)  # fmt: skip
     result.attrs |= {"quantity": quantity_of(cube), "sensor": ", ".join(sorted(steps))}
-    return result
+    lost = {key: why for one in made for key, why in json.loads(one.attrs.get("left_out", "{}")).items()}
+    return result.assign_attrs({"left_out": json.dumps(lost)} if lost else {})
+
+
+def _completed(made: xr.Dataset, every: Mapping[str, xr.DataArray]) -> xr.Dataset:
+    """Add what this sensor cannot make and another one can: missing, and flagged so."""
+    like = next(iter(made.data_vars.values()))
+    for name, other in every.items():
+        if name not in made:
+            nothing = xr.full_like(like, MISSING if other.dtype.kind == "u" else np.nan, dtype=other.dtype)
+            nothing.attrs = dict(other.attrs)
+            made = made.assign({name: nothing})
+    return made
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,14 +139,48 @@ def _retrieved(task: _Task, cube: xr.Dataset, sensor: WaterSensor) -> xr.Dataset
     left_out = costs(task.names, sensor, bands, quantity) if task.on_missing == "skip" else {}
     for name, reason in left_out.items():
         _log.warning("left out %s: %s", name, reason)
-    told = {role: float(cube[role].attrs["noise"]) for role in bands if "noise" in cube[role].attrs}
-    possible = [name for name in task.names if name not in left_out]
-    assembly = assemble(possible, sensor, bands, quantity=quantity, parts=task.parts, noise=told | dict(task.noise))
+    _check(cube, bands)
+    cube = seen(cube)
+    own, shared = band_noise(cube, sensor)
+    # Where nothing is left, each is refused with its reason.
+    possible = [name for name in task.names if name not in left_out] or task.names
+    noise = own | dict(task.noise)
+    numbers = tuple(sorted(noise.items())), tuple(sorted(shared.items()))
+    assembly = _assembled(tuple(possible), sensor.name, tuple(bands), quantity, task.parts, numbers)
     result = _run(assembly, cube, flags=task.flags)
     result.attrs |= {"quantity": quantity, "sensor": sensor.name}
     if left_out:
         result.attrs["left_out"] = json.dumps(left_out)
     return result
+
+
+type _Numbers = tuple[tuple[str, float], ...]
+
+
+@lru_cache(maxsize=32)
+def _assembled(
+    names: tuple[str, ...],
+    sensor: str,
+    bands: tuple[str, ...],
+    quantity: str,
+    parts: tuple[str, ...],
+    noise: tuple[_Numbers, _Numbers],
+) -> Assembly:
+    """Assemble, once for what is asked for again and again: all products of a scene take a tenth of a second."""
+    own, shared = (dict(one) for one in noise)
+    known = load_water_sensor(sensor)
+    return assemble(names, known, bands, quantity=quantity, parts=parts, noise=own, shared=shared)
+
+
+def _check(cube: xr.Dataset, bands: Sequence[str]) -> None:
+    whole = [role for role in bands if cube[role].dtype.kind != "f"]
+    if whole:
+        raise InputError(
+            "bands hold no floating numbers, and whole ones are no reflectance",
+            where=", ".join(whole),
+            expected="reflectance as float32 or float64, scaled as the product says, NaN = missing",
+            got=", ".join(sorted({str(cube[role].dtype) for role in whole})),
+        )
 
 
 def sensors_of(cube: xr.Dataset, sensor: str | None) -> list[str]:
@@ -197,7 +252,7 @@ def describe(names: Sequence[str] | str | None = None, *, sensor: str | None = N
             row |= {"needs": ", ".join(one.roles(known)), "coefficients": found.name, "range": found.range,
                     "relative_error": found.error.relative, "source": found.source}  # fmt: skip
         rows.append(row)
-    return pd.DataFrame(rows).set_index("name")
+    return pd.DataFrame(rows, columns=None if rows else ["name"]).set_index("name")
 
 
 def _plain(quantity: str) -> str:
@@ -219,13 +274,16 @@ def _run(assembly: Assembly, cube: xr.Dataset, *, flags: bool) -> xr.Dataset:
         output_core_dims=[[] for _ in dtypes],
         dask="parallelized",
         output_dtypes=dtypes,
+        keep_attrs=False,
     )
     made = dict(zip((*program.products, *program.flags), found if isinstance(found, tuple) else (found,), strict=True))
-    result = xr.Dataset()
+    kept = {}
     for product in assembly.products:
         for name, attrs in attributes(product, assembly).items():
             if name in made and (flags or not name.endswith("_flags")):
-                result[name] = made[name].assign_attrs(attrs)
+                kept[name] = made[name].assign_attrs(attrs)
+    # All at once: variable by variable each would be compared with all before it.
+    result = xr.Dataset(kept)
     return result.assign_coords(
         {name: coord for name, coord in cube.coords.items() if set(coord.dims) <= set(result.dims)}
     )
@@ -244,10 +302,7 @@ class _Shared:
 
 def _block(*bands: NDArray[Any], assembly: _Shared, dtype: str) -> tuple[NDArray[Any], ...]:
     shape = bands[0].shape
-    values = np.empty((len(bands), bands[0].size), dtype)
-    for number, one in enumerate(bands):
-        values[number] = one.reshape(-1)
-    products, flags = assembly.program.run(values)
+    products, flags = assembly.program.run_bands(bands, np.dtype(dtype))
     return tuple(one.reshape(shape) for one in (*products, *flags))
 
 
