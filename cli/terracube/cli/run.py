@@ -114,8 +114,10 @@ def _request(chain: str | None, given: dict[str, Any], catalog: Catalog) -> RunR
             )
         return read_request(given["request_path"])
     parameters = _parameters(given)
-    if given["products"]:
+    if given["products"] is not None:
         parameters["products"] = [name.strip() for name in given["products"].split(",") if name.strip()]
+        if not parameters["products"]:
+            raise InputError("no product is named", where="--products", expected="names with commas between them")
     if given["model"] is not None:
         from terracube.production.models import to_model  # brings all of land cover along
 
@@ -213,12 +215,13 @@ def reproduce(item_id: str, catalog_path: Path, as_json: bool, **given: Any) -> 
         if as_json:
             click.echo(json.dumps(found.as_dict(), indent=2))
         else:
+            width = max((len(layer.layer) for layer in found.comparisons), default=0) + 2
             for layer in found.comparisons:
                 told_ = (
                     "equal to the bit"
                     if not layer.different
                     else f"{layer.different} pixels differ, by up to {layer.largest:g}"
                 )
-                click.echo(f"{layer.layer:<12}{layer.stored:<6}{layer.pixels:>12,} pixels  {told_}")
+                click.echo(f"{layer.layer:<{width}}{layer.stored:<6}{layer.pixels:>12,} pixels  {told_}")
             click.echo(f"{item_id}: {'reproduced' if found.equal else 'NOT reproduced'}")
         sys.exit(DONE if found.equal else FAILED)

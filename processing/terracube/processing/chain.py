@@ -88,8 +88,12 @@ class Map:
     name: str
     block: Block
     """From (time, band, y, x) to (layer, y, x)."""
-    copies: float = 2.0
-    """Arrays of the size of its input that it holds at once, for the memory estimate."""
+    copies: float | Callable[[ChainParameters], float] = 2.0
+    """Arrays of the size of its input that it holds at once: strips are cut, and memory is estimated, by it."""
+
+    def held(self, parameters: ChainParameters) -> float:
+        """Give how many arrays of the size of its input it holds at once."""
+        return self.copies(parameters) if callable(self.copies) else self.copies
 
 
 @dataclass(frozen=True)
@@ -183,7 +187,8 @@ class Chain:
         layers = len(self.layers(parameters))
         side_y, side_x = min(block, plan.grid.shape.y), min(block, plan.grid.shape.x)
         cube = len(plan.groups) * len(plan.spec.bands) * _BYTES
-        strip = min(side_y * side_x, max(_strip_pixels(plan), side_x)) * self.stage.copies * cube
+        held = self.stage.held(parameters)
+        strip = min(side_y * side_x, max(_strip_pixels(plan, held), side_x)) * held * cube
         between = 0 if self.finish is None else self.finish.values(parameters)
         whole = side_y * side_x * (source_bytes(plan) + 2 * (layers + between) * _BYTES)
         rows, cols = (len(pieces) for pieces in plan.grid.chunks(block))
@@ -230,7 +235,8 @@ class Chain:
     def _strips(self, plan: CubePlan, target: Grid, context: Context, values: int) -> NDArray[np.float32]:
         out = np.empty((values, *target.shape), "float32")
         reader = BlockReader(plan, target)
-        for start, stop in strips(target.shape.y, max(1, _strip_pixels(plan) // target.shape.x)):
+        held = self.stage.held(context.parameters)
+        for start, stop in strips(target.shape.y, max(1, _strip_pixels(plan, held) // target.shape.x)):
             out[:, start:stop] = self.stage.block(reader.rows(start, stop), context)
         return out
 
@@ -423,7 +429,8 @@ def _widened(target: Grid, whole: Grid, halo: int) -> tuple[Grid, tuple[slice, s
     return wide, (slice(top, top + shape.y), slice(left, left + shape.x))
 
 
-def _strip_pixels(plan: CubePlan) -> int:
-    """Give how many pixels are read and reduced at once: fewer where each has many dates and bands."""
+def _strip_pixels(plan: CubePlan, held: float) -> int:
+    """Give how many pixels are read and reduced at once: fewer where each has many dates and bands, or products."""
     least, most = _STRIP_PIXELS
-    return min(most, max(least, _STRIP_BYTES // (_BYTES * max(1, len(plan.groups) * len(plan.spec.bands)))))
+    each = _BYTES * max(1, len(plan.groups) * len(plan.spec.bands)) * max(1.0, held / 2)
+    return min(most, max(least, int(_STRIP_BYTES // each)))

@@ -120,7 +120,8 @@ def lake_series(catalog: Catalog, request: LakeRequest | dict[str, Any]) -> Lake
         how = {"id": asked.id, "layer": asked.layer, "min_valid": asked.min_valid}
         checksum = file_sha256(path)
         key = sha256_of({"product": job.key, "version": _VERSION, "polygons": checksum, **how})
-    slot = sha256_of({"run": asked.run.slot, "polygons": path.name, **how})
+    # A file of the same name elsewhere holds other lakes.
+    slot = sha256_of({"run": asked.run.slot, "polygons": str(path.resolve()), **how})
     newest = _newest(catalog, slot)
     if newest is not None and newest.properties.get("terracube:key") == key:
         return LakeResult("nothing to do", newest, newest.properties.get("terracube:rows", {}), clock.seconds)
@@ -143,6 +144,9 @@ def _polygons(path: Path, asked: LakeRequest) -> geopandas.GeoDataFrame:
     if asked.id is not None and asked.id not in frame.columns:
         expected = ", ".join(str(name) for name in frame.columns if name != frame.geometry.name)[:300]
         raise InputError("the polygons have no such column", where=str(path), expected=expected, got=asked.id)
+    if asked.id is not None and frame[asked.id].isna().any():
+        row = int(frame[asked.id].isna().to_numpy().argmax())
+        raise InputError("a polygon has no name", where=f"{path}, feature {row + 1}", expected=f"a value of {asked.id}")
     names = frame[asked.id] if asked.id is not None else [f"{number + 1}" for number in range(len(frame))]
     return geopandas.GeoDataFrame({"id": [str(name) for name in names]}, geometry=frame.geometry.values, crs=frame.crs)
 
@@ -160,7 +164,8 @@ def _table(job: Job, polygons: geopandas.GeoDataFrame, asked: LakeRequest) -> pd
             got=str(polygons.total_bounds.tolist()),
             todo="check the CRS of the file, or widen bbox and datetime",
         )
-    return table
+    # The scenes' own masks took the clouds away before: nothing is known of their share.
+    return table.drop(columns="cloud_fraction")
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,11 @@ import numpy as np
 import xarray as xr
 
 from terracube.processing.chain import ChainParameters, cube_origins
+from terracube.processing.water.assembly import NOT_WATER, UNCLEAR
 from terracube.processing.water.correction import correct
 from terracube.processing.water.mapping import WaterParameters, observe
 from terracube.processing.water.masks import mask
-from terracube.processing.water.masks.flags import NODATA, WET, flag_attrs, water_attrs
+from terracube.processing.water.masks.flags import DRY, NODATA, WET, bitmask, flag_attrs, water_attrs
 from terracube.processing.water.products import retrieve
 
 
@@ -60,6 +61,11 @@ def daily(cube: xr.Dataset, parameters: ChainParameters | dict[str, Any] | None 
         masks["flags"] = (masks["flags"] | seen["flags"] * (masks["water"] == WET)).assign_attrs(flag_attrs())
         seen = seen.drop_vars("flags")
     out = retrieve(told.products, seen.where(masks["water"] == WET), uncertainty=told.uncertainty)
+    dry, hidden = masks["water"] == DRY, (masks["water"] == NODATA) & (masks["flags"] & bitmask(["nodata"]) == 0)
+    for name in told.products:
+        reasons = out[f"{name}_flags"]
+        judged = reasons.where(~dry, np.uint8(NOT_WATER)).where(~hidden, np.uint8(UNCLEAR))
+        out[f"{name}_flags"] = judged.astype("uint8").assign_attrs(reasons.attrs)
     return out.assign(masks)
 
 
@@ -73,4 +79,4 @@ def _masks(cube: xr.Dataset, told: WaterParameters) -> dict[str, xr.DataArray]:
         return {"water": found["water"], "flags": found["flags"]}
     seen = xr.concat([cube[name].notnull() for name in cube.data_vars], dim="band").any("band")
     water = (seen * np.uint8(WET) + ~seen * np.uint8(NODATA)).astype("uint8").assign_attrs(water_attrs())
-    return {"water": water, "flags": (~seen).astype("uint16").assign_attrs(flag_attrs())}
+    return {"water": water, "flags": (~seen * np.uint16(1)).astype("uint16").assign_attrs(flag_attrs())}
