@@ -21,6 +21,7 @@ from harness import RESULTS, Report, Suite, answer, machine, run_contestant, war
 from ingest import suite as ingest_suite
 from landcover import suite as landcover_suite
 from report import markdown, summary
+from water import suite as water_suite
 
 COMPOSITE = Suite(
     name="composite",
@@ -28,7 +29,7 @@ COMPOSITE = Suite(
     quick_case="synthetic-512",
     contestants=(("terracube", "own_terracube.py"), ("peer", "peer_odc_geomad.py")),
 )
-SUITES = ("composite", "cubes", "ingest", "landcover")
+SUITES = ("composite", "cubes", "ingest", "landcover", "water")
 
 
 def case_arguments(inputs: dict[str, Any], options: argparse.Namespace) -> list[str]:
@@ -101,7 +102,8 @@ def parse() -> argparse.Namespace:
         parser.error("--runs and --repeat must be 1 or more")
     if set(options.suites) - set(SUITES):
         parser.error(f"unknown suite; known: {', '.join(SUITES)}")
-    known = {*COMPOSITE.cases, COMPOSITE.quick_case, *cubes_suite.NAMES, *ingest_suite.NAMES, *landcover_suite.NAMES}
+    known = {*COMPOSITE.cases, COMPOSITE.quick_case}
+    known.update(*(suite.NAMES for suite in (cubes_suite, ingest_suite, landcover_suite, water_suite)))
     if unknown := set(options.case or ()) - known:
         parser.error(f"unknown case {', '.join(sorted(unknown))}; known: {', '.join(sorted(known))}")
     options.suites = options.suites or list(SUITES)
@@ -142,6 +144,7 @@ def main() -> int:
         "cubes": partial(run_suite, cubes_suite, quick_rounds=2),
         "ingest": partial(run_suite, ingest_suite),
         "landcover": partial(run_suite, landcover_suite),
+        "water": partial(run_suite, water_suite),
     }
     same = [runners[name](options) for name in options.suites]  # all of them, even after one that differs
     return 0 if all(same) else 1
