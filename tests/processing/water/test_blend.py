@@ -129,12 +129,29 @@ def test_dark_needed_band_is_no_valid_spectrum(role: str) -> None:
 @pytest.mark.parametrize("role", ["oa02", "coastal", "oa10", "oa05", "red", "rededge1"])
 @pytest.mark.parametrize("bad", [np.nan, -0.001])
 def test_bad_extra_band_costs_nothing_but_its_help(role: str, bad: float) -> None:
-    """A band that only helps may be missing or negative in a pixel."""
+    """A band that only helps may be missing or negative in a pixel; but red and red edge that are missing decide.
+
+    Below zero they say that there is no red edge; without them nobody knows which formula is to be taken.
+    """
     bands = {name: float(value[0]) for name, value in spectra(1, seed=3).items()}
     bands |= {"blue": 0.02, "green": 0.02, "red": 0.01, "rededge1": 0.005}
     whole, without = float(blend(bands)), float(blend(bands | {role: bad}))
-    assert np.isfinite(without)
-    assert 0.2 < without / whole < 5
+    if role in ("red", "rededge1") and np.isnan(bad):
+        assert np.isnan(without)
+    else:
+        assert 0.2 < without / whole < 5
+
+
+def test_missing_red_edge_is_flagged_as_missing() -> None:
+    """In a bloom the blue-green formula would be four times too low: no value, and why."""
+    bands = {"coastal": 0.005, "blue": 0.008, "green": 0.02, "red": 0.01, "rededge1": 0.03}
+    rows = [bands, bands | {"rededge1": np.nan}, bands | {"red": np.nan}]
+    values = {role: ("n", np.array([row[role] for row in rows])) for role in bands}
+    cube = xr.Dataset(values, attrs={"quantity": "rhow", "sensor": "S2A_MSI"})
+    for name in ("chl_blend", "chl_blend_share"):
+        got = water.retrieve(name, cube)
+        assert np.isfinite(got[name].to_numpy()).tolist() == [True, False, False]
+        assert got[f"{name}_flags"].values.tolist() == [0, 1, 1]
 
 
 def test_switch_leaves_no_seam() -> None:

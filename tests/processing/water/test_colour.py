@@ -45,9 +45,11 @@ def test_hue_agrees_with_the_reference_table(data_dir: Path) -> None:
 
 
 def test_hue_agrees_with_a_real_cube(data_dir: Path) -> None:
-    """Two years of a Sentinel-2 composite without the violet band: every pixel within 0.01 degree.
+    """Two years of a Sentinel-2 composite without the violet band: 1528 of 1568 pixels, each within 0.01 degree.
 
     Pixels that the origin corrected to zero in a band are compared as well: there is a hue as long as there is light.
+    The other 40 lie where the polynomial runs away (hues of -6700 to 336 degrees in the file, which its authors cut to
+    25 to 100 afterwards; none of them between these) and have no value, flagged as outside.
     """
     stage = "water/deafrica_wq/wq_agm_mutli_sensor_dataset_hue_calc.nc"
     with xr.open_dataset(data_dir / stage) as opened:
@@ -55,9 +57,13 @@ def test_hue_agrees_with_a_real_cube(data_dir: Path) -> None:
         cube = xr.Dataset({role: opened[f"msi{number}_agmr"] / 10000 for role, number in bands.items()}).load()
         expected = opened.hue.load()
     out = retrieve("hue_angle", cube.assign_attrs(quantity="rhos", sensor="S2A_MSI"))
-    there = np.isfinite(expected.to_numpy())
-    assert there.sum() == 1568
-    np.testing.assert_allclose(out.hue_angle.to_numpy()[there], expected.to_numpy()[there], atol=0.01)
+    found, theirs = out.hue_angle.to_numpy(), expected.to_numpy()
+    both = np.isfinite(theirs) & np.isfinite(found)
+    assert (np.isfinite(theirs).sum(), both.sum()) == (1568, 1528)
+    np.testing.assert_allclose(found[both], theirs[both], atol=0.01)
+    lost = np.isfinite(theirs) & ~both
+    assert (out.hue_angle_flags.to_numpy()[lost] == 4).all()
+    assert not ((theirs[lost] > 25) & (theirs[lost] < 100)).any()
 
 
 MERIS = ("oa02", "coastal", "blue", "oa05", "green", "yellow", "red", "oa10", "rededge1")
@@ -222,14 +228,29 @@ def test_refuses_a_sensor_without_weights() -> None:
 
 
 def test_bad_spectra_have_no_colour() -> None:
-    """Missing, negative and black: a reason each; a negative violet band, which is optional, is outside."""
+    """Missing, negative and black: a reason each; so for the violet band, which is optional, once it is there."""
     good = {"coastal": 0.02, "blue": 0.02, "green": 0.03, "red": 0.01, "rededge1": 0.0}
     changes: tuple[dict[str, float], ...] = (
-        {}, {"green": np.nan}, {"red": -0.01}, {"coastal": -0.01}, dict.fromkeys(good, 0.0)
+        {}, {"green": np.nan}, {"red": -0.01}, {"coastal": -0.01}, {"coastal": np.nan}, dict.fromkeys(good, 0.0)
     )  # fmt: skip
     rows = [good | change for change in changes]
     cube = cube_of({role: [row[role] for row in rows] for role in good}, "S2A_MSI")
     out = retrieve(list(COLOURS), cube)
     for name in COLOURS:
-        assert out[f"{name}_flags"].values.tolist() == [0, 1, 2, 4, 4]
-        assert np.isnan(out[name].values).tolist() == [False, True, True, True, True]
+        assert out[f"{name}_flags"].values.tolist() == [0, 1, 2, 2, 1, 4]
+        assert np.isnan(out[name].values).tolist() == [False, True, True, True, True, True]
+
+
+@pytest.mark.parametrize("sensor", SENSORS)
+def test_no_hue_lies_beyond_the_fit(sensor: str) -> None:
+    """Whatever the spectrum: a value between the ends of the scale and a little beyond, or none; for all four."""
+    rng = np.random.default_rng(11)
+    bands = {role: rng.uniform(0.001, 0.08, 2000) for role in load_water_sensor(sensor).bands}
+    out = retrieve(list(COLOURS), cube_of(bands, sensor))
+    hue = out.hue_angle.to_numpy()
+    there = np.isfinite(hue)
+    assert 0.1 < there.mean() < 1
+    assert 15 < hue[there].min() < hue[there].max() < 262
+    for name in COLOURS:
+        np.testing.assert_array_equal(np.isfinite(out[name].to_numpy()), there)
+        assert (out[f"{name}_flags"].to_numpy()[~there] == 4).all()

@@ -297,10 +297,11 @@ def test_dogliotti_beyond_the_asymptote_of_the_red() -> None:
 
 
 def test_novoa_without_infrared_keeps_the_red_law() -> None:
-    """A sensor or a pixel without the band at 865 nm stays with the red."""
+    """A sensor without the band at 865 nm stays with the red; a pixel without it, in turbid water, has no value."""
     assert _one("spm_novoa2017", green=0.1, red=0.1) == pytest.approx(53.15)
-    assert _one("spm_novoa2017", green=0.1, red=0.1, nir08=math.nan) == pytest.approx(53.15)
-    assert _one("spm_novoa2017", green=0.1, red=0.1, nir08=-0.01) == pytest.approx(53.15)
+    assert math.isnan(_one("spm_novoa2017", green=0.1, red=0.1, nir08=math.nan))
+    assert math.isnan(_one("spm_novoa2017", green=0.1, red=0.1, nir08=-0.01))
+    assert _one("spm_novoa2017", green=0.07, red=0.07, nir08=math.nan) == pytest.approx(37.205)
     assert _one("spm_novoa2017", "L5_TM", green=0.1, red=0.1, nir08=0.05) == pytest.approx(53.15)
     assert _one("spm_novoa2017", green=0.15, red=0.15, nir08=0.1) == pytest.approx(371.5 + 175.1)
 
@@ -344,9 +345,12 @@ REFLECTANCE = st.floats(1e-4, 0.25)
 @settings(max_examples=25, deadline=None)
 @given(green=REFLECTANCE, red=REFLECTANCE, nir=st.floats(-0.02, 0.25))
 def test_blend_retrieves_every_valid_spectrum(green: float, red: float, nir: float) -> None:
-    """A load above zero wherever green and red are, whatever the infrared does."""
+    """A load above zero wherever green and red are, and above the red law's end the infrared too."""
     value = _one("spm_blend", green=green, red=red, nir08=nir)
-    assert 0 < value < 1e5
+    if red > 0.08 and not nir > 0:
+        assert math.isnan(value)
+    else:
+        assert 0 < value < 1e5
 
 
 @settings(max_examples=25, deadline=None)

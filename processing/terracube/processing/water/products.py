@@ -320,6 +320,8 @@ def attributes(product: Product, assembly: Assembly) -> dict[str, dict[str, Any]
         "references": known.source,
         "ancillary_variables": " ".join(one for one in beside if one in _companions(name)),
     }
+    if inner := [one.facts for one in retrieval.inner_sets(assembly.sensor)]:
+        own["inner_coefficients"] = json.dumps(inner)
     if retrieval.cf_name:
         own["standard_name"] = retrieval.cf_name
     if retrieval.classes:

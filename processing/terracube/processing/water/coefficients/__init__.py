@@ -56,7 +56,8 @@ class Family(BaseModel):
 
     name: str
     title: str
-    quantity: Literal["rhow", "rrs", "rhos", "any"]
+    quantity: Literal["rhow", "rrs", "ratio", "any"]
+    """What its formulas take; the same as theirs, in the words of a retrieval."""
     sets: tuple[CoefficientSet, ...] = Field(min_length=1)
 
     @model_validator(mode="after")

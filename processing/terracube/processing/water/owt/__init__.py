@@ -1,6 +1,6 @@
 """Optical water types: mean spectra of published classifications, as tables and as a sensor sees them."""
 
-from terracube.processing.water.types._tables import (
+from terracube.processing.water.owt._tables import (
     WaterTypes,
     load_water_types,
     sensor_centroids,

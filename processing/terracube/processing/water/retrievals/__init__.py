@@ -26,7 +26,18 @@ __all__ = [
     "retrieval_names",
 ]
 
-_FAMILIES = ("sediment", "chlorophyll", "blooms", "optics", "dissolved", "colour", "types", "blend", "trophic")
+_FAMILIES = (
+    "sediment",
+    "chlorophyll",
+    "blooms",
+    "optics",
+    "dissolved",
+    "colour",
+    "types",
+    "blend",
+    "inversion",
+    "trophic",
+)
 
 
 def _load() -> None:

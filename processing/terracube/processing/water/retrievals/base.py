@@ -15,7 +15,7 @@ from terracube.processing.water.coefficients import CoefficientSet, load_coeffic
 from terracube.processing.water.sensors import BandOptics, WaterSensor
 
 type Key = str | int
-"""A band: its role, or a wavelength in nm, for the sensor's band within 8 nm."""
+"""A band: its role, or a wavelength in nm, for the sensor's band within 10 nm."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,8 @@ class Retrieval:
     unit: str
     """As UDUNITS writes it; ``1`` where there is none."""
     quantity: str
-    """``rhow``, ``rrs``; ``ratio`` where only the shape of either matters; ``any`` for an index of what is there."""
+    """``rhow`` (pi Rrs) or ``rrs`` (sr-1); ``ratio`` where only the shape of either matters, so that both will do;
+    ``any`` where surface reflectance will do as well."""
     needs: tuple[Key, ...]
     """Bands without which there is no value."""
     formula: Formula
@@ -77,6 +78,8 @@ class Retrieval:
     """Known to be of little skill: said in its attributes."""
     signed: bool = False
     """Takes bands below zero as they are (differences, line heights): they are no reason to flag."""
+    built_on: tuple[str, ...] = ()
+    """Further files of coefficients that it reads, through other formulas."""
 
     def roles(self, sensor: WaterSensor) -> tuple[str, ...]:
         """Give the roles of the bands it needs, on a sensor.
@@ -92,6 +95,11 @@ class Retrieval:
         """Give the roles of the bands it takes where they are there."""
         found = (sensor.find(key) for key in self.also)
         return tuple(dict.fromkeys(one.role for one in found if one is not None))
+
+    def inner_sets(self, sensor: WaterSensor) -> tuple[CoefficientSet, ...]:
+        """Give the coefficients that it takes for a sensor from the files that it is built on."""
+        found = (load_coefficients(name).find(sensor.name) for name in self.built_on)
+        return tuple(one for one in found if one is not None)
 
     def coefficient_set(self, sensor: WaterSensor) -> CoefficientSet:
         """Give the coefficients for a sensor.
@@ -113,13 +121,29 @@ class Retrieval:
         return found
 
 
+EVIDENCE_KINDS: Mapping[str, str] = {
+    "reference table": "values of other software or authors for the same spectra",
+    "paper": "numbers, examples or a curve that the paper itself prints",
+    "simulation": "what a model of light in water was given is found again",
+    "exact": "a truth that needs no numbers of the formula: a solved equation, an inverse, an identity",
+    "formula": "the formula written a second time gives the same; no more than that it is coded as it is meant",
+}
+"""What shows that a retrieval is right, from the outside inwards. The numbers of every set of coefficients are held
+against a table that was typed from the papers besides, whatever the kind."""
+
+
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """How a retrieval was shown to be what it says."""
+    """How a retrieval was shown to be what it says.
+
+    The kind says how far that goes: a ``reference table`` or a ``paper`` speaks for formula and numbers, a
+    ``simulation`` for the method on waters of that model, ``exact`` for a property that must hold whatever the numbers
+    are, and ``formula`` only for its code: ``n`` of ``of`` spectra are then no measure of skill.
+    """
 
     name: str
     kind: str
-    """``reference table``, ``paper``, ``simulation`` or ``exact``."""
+    """One of :data:`EVIDENCE_KINDS`."""
     test: str
     n: int
     """Spectra that agree."""
@@ -136,7 +160,7 @@ def register_retrieval(retrieval: Retrieval) -> Retrieval:
     Raises
     ------
     InputError
-        If there is another of that name, or nothing shows that it is right.
+        If there is another of that name, nothing shows that it is right, or its coefficients are for another quantity.
     """
     if _REGISTRY.get(retrieval.name, retrieval) is not retrieval:
         raise InputError("a retrieval of this name is registered", got=retrieval.name, todo="choose another name")
@@ -147,6 +171,17 @@ def register_retrieval(retrieval: Retrieval) -> Retrieval:
             expected="a row in water/retrievals/evidence/*.csv",
             todo="compare it with a table, a paper's example or a simulation, and say how many spectra agree",
         )
+    for_quantity = load_coefficients(retrieval.coefficients).quantity
+    if for_quantity != retrieval.quantity:
+        raise InputError(
+            "the formula takes another quantity than its coefficients are for",
+            where=retrieval.name,
+            expected=for_quantity,
+            got=retrieval.quantity,
+            todo=f"say the same in the retrieval and in coefficients/{retrieval.coefficients}.yaml",
+        )
+    for name in retrieval.built_on:
+        load_coefficients(name)
     _REGISTRY[retrieval.name] = retrieval
     return retrieval
 
@@ -159,6 +194,10 @@ def evidence() -> Mapping[str, Evidence]:
         if not file.name.endswith(".csv"):
             continue
         for row in csv.DictReader(file.read_text(encoding="utf-8").splitlines()):
+            if row["kind"] not in EVIDENCE_KINDS:
+                raise InputError(
+                    "no such kind of evidence", where=row["name"], expected=", ".join(EVIDENCE_KINDS), got=row["kind"]
+                )
             told = Evidence(row["name"], row["kind"], row["test"], int(row["n"]), int(row["of"]), row.get("note") or "")
             found[told.name] = told
     return found

@@ -110,11 +110,19 @@ def _chlorophyll(bands: Bands, known: Mapping[str, Any]) -> Retrieved:
         ratio = _edge_ratio(bands, known)
         share = _share(ratio, bands, known)
         value = share * _red_edge(ratio, known) + (1 - share) * value
-    return Retrieved(value, outside=~_valid(bands))
+    return Retrieved(value, outside=~_valid(bands) | _blind(bands, known))
+
+
+def _blind(bands: Bands, known: Mapping[str, Any]) -> Any:
+    """Say where the red edge was looked at and is missing: then nobody knows which formula is to be taken."""
+    if "red_edge" in known and "red" in bands and "rededge1" in bands:
+        return ~(isfinite(bands["red"]) & isfinite(bands["rededge1"]))
+    return False
 
 
 def _edge_share(bands: Bands, known: Mapping[str, Any]) -> Retrieved:
-    return Retrieved(_share(_edge_ratio(bands, known), bands, known), outside=~_valid(bands))
+    share = _share(_edge_ratio(bands, known), bands, known)
+    return Retrieved(share, outside=~_valid(bands) | _blind(bands, known))
 
 
 register_retrieval(

@@ -112,7 +112,8 @@ def _chl_mph(bands: Bands, known: Mapping[str, Any]) -> Retrieved:
     value = where(cyano, factor * exp(rate * peak.height), algae)
     # Floating plants have no chlorophyll per volume of water; left of its lowest point the polynomial rises again.
     lost = (peak.floating(known) | (x < known["lowest"])) & ~cyano
-    return Retrieved(value, outside=lost)
+    # There the exponential has left all sense; so high a peak is a cloud, a wall or a wrong number.
+    return Retrieved(value, outside=lost, saturated=cyano & (peak.height > known["highest"]))
 
 
 def _cyano_mph(bands: Bands, known: Mapping[str, Any]) -> Retrieved:

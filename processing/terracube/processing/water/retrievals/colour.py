@@ -54,21 +54,27 @@ def hue_of(x: Any, y: Any) -> Any:
     return where(angle < 0.0, angle + 360.0, angle)
 
 
-def corrected_hue(bands: Mapping[str, Any], known: Mapping[str, Any]) -> tuple[Any, Any]:
-    """Give the hue angle of the sensor's bands, corrected (degrees), and the sum X + Y + Z.
+def raw_hue(bands: Mapping[str, Any], weights: Mapping[str, Sequence[float]]) -> tuple[Any, Any]:
+    """Give the hue angle that the bands alone make (degrees), and the sum X + Y + Z."""
+    x, y, z = tristimulus(bands, weights)
+    total = x + y + z
+    return hue_of(x / total, y / total), total
+
+
+def corrected_hue(raw: Any, known: Mapping[str, Any]) -> tuple[Any, Any]:
+    """Correct the hue angle of the sensor's bands (degrees), and say where there is no correction.
 
     Parameters
     ----------
-    bands : mapping
-        Reflectances by role, in any one quantity.
+    raw : value
+        Hue angle of the bands alone, degrees.
     known : mapping
-        ``weights``: per role those of X, Y and Z; ``correction``: polynomial of the angle over 100 degrees, from the
-        constant upwards.
+        ``correction``: polynomial of the angle over 100 degrees, from the constant upwards; ``fit``: the angles
+        between which it holds. Beyond them it runs to hundreds of degrees.
     """
-    x, y, z = tristimulus(bands, known["weights"])
-    total = x + y + z
-    hue = hue_of(x / total, y / total)
-    return hue + polynomial(known["correction"], hue * 0.01), total
+    hue = raw + polynomial(known["correction"], raw * 0.01)
+    lowest, highest = known["fit"]
+    return hue, (raw < lowest) | (raw > highest) | (hue < 0.0) | (hue > 360.0)
 
 
 def class_of(hue: Any, limits: Sequence[float]) -> Any:
@@ -167,9 +173,10 @@ def _hue(bands: Bands) -> tuple[Any, Any]:
             expected=" or ".join(", ".join(one["weights"]) for one in sets),
             got=", ".join(bands.values),
         )
-    hue, total = corrected_hue(bands.values, known)
+    raw, total = raw_hue(bands.values, known["weights"])
+    hue, beyond = corrected_hue(raw, known)
     darkest = reduce(minimum, (bands[role] for role in known["weights"]))
-    return hue, (darkest < 0.0) | (total <= 0.0)
+    return hue, (darkest < 0.0) | (total <= 0.0) | beyond
 
 
 def _hue_angle(bands: Bands, _: Mapping[str, Any]) -> Retrieved:
@@ -202,6 +209,7 @@ def _register(name: str, title: str, unit: str, formula: Formula) -> None:
             needs=("green", "red"),
             formula=formula,
             coefficients=name,
+            built_on=() if name == "hue_angle" else ("hue_angle",),
         )
     )
 

@@ -67,4 +67,5 @@ _register(
     quantity="rrs",
     needs=QAA_ROLES,
     formula=_cdom_qaa,
+    built_on=("qaa",),
 )

@@ -294,7 +294,9 @@ def _secchi_pitarch2021(bands: Bands, known: Mapping[str, Any]) -> Retrieved:
 
 
 def _register(name: str, title: str, formula: Formula, coefficients: str, unit: str = "m-1", **more: Any) -> None:
-    facts: dict[str, Any] = {"quantity": "rrs", "needs": QAA_ROLES} | more
+    # All but the inversion itself, and the ratio that does without, take its absorption and backscattering.
+    inner = () if coefficients in ("qaa", "qaa_bbp", "kd490_kd2") else ("qaa",)
+    facts: dict[str, Any] = {"quantity": "rrs", "needs": QAA_ROLES, "built_on": inner} | more
     register_retrieval(
         Retrieval(name=name, title=title, unit=unit, formula=formula, coefficients=coefficients, **facts)
     )

@@ -108,8 +108,14 @@ def _switching(bands: Bands, known: Mapping[str, Any]) -> Any:
     nir = bands[_NIR]
     of_nir = known["nir"][0] * nir + known["nir"][1] * nir * nir
     turbid = _share(red, known["red_nir"])
-    # Without light in the infrared, by a failed correction, the red law is what is left.
-    return where((red > known["red_nir"][0]) & (nir > 0), turbid * of_red + (1 - turbid) * of_nir, load)
+    return where(red > known["red_nir"][0], turbid * of_red + (1 - turbid) * of_nir, load)
+
+
+def _blind(bands: Bands, known: Mapping[str, Any]) -> Any:
+    """Say where the water is too turbid for the red law, and the infrared says nothing: missing, or taken off."""
+    if _NIR not in bands:
+        return False
+    return (bands["red"] > known["red_nir"][0]) & ~(bands[_NIR] > 0)
 
 
 def _share(x: Any, bounds: list[float]) -> Any:
@@ -120,7 +126,8 @@ def _share(x: Any, bounds: list[float]) -> Any:
 
 
 def _novoa(bands: Bands, known: Mapping[str, Any]) -> Retrieved:
-    return Retrieved(_switching(bands, known), outside=(bands["green"] < 0) | (bands["red"] < 0))
+    outside = (bands["green"] < 0) | (bands["red"] < 0) | _blind(bands, known)
+    return Retrieved(_switching(bands, known), outside=outside)
 
 
 def _ratio(bands: Bands, known: Mapping[str, Any]) -> Any:
@@ -144,7 +151,7 @@ def _blend(bands: Bands, known: Mapping[str, Any]) -> Retrieved:
     red, green = bands["red"], bands["green"]
     weight = 1 / (1 + power(red / known["centre"], known["steepness"]))
     mixed = weight * _ratio(bands, known["ratio"]) + (1 - weight) * log10(_switching(bands, known["bands"]))
-    return Retrieved(10.0**mixed, outside=(green <= 0) | (red <= 0))
+    return Retrieved(10.0**mixed, outside=(green <= 0) | (red <= 0) | _blind(bands, known["bands"]))
 
 
 def _jiang(bands: Bands, known: Mapping[str, Any]) -> Retrieved:

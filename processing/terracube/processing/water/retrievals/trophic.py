@@ -42,6 +42,7 @@ def _register(name: str, title: str, source: Retrieval) -> Retrieval:
             needs=source.needs,
             formula=_index_of(source),
             coefficients=name,
+            built_on=(source.coefficients, *source.built_on),
             also=source.also,
             weak=source.weak,
             signed=source.signed,

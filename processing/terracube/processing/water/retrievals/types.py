@@ -27,8 +27,8 @@ from typing import Any
 import numpy as np
 
 from terracube.processing.formula import Value, exp, isfinite, maximum, minimum, sqrt, where
+from terracube.processing.water.owt import load_water_types, sensor_centroids
 from terracube.processing.water.retrievals.base import Bands, Key, Retrieval, Retrieved, register_retrieval
-from terracube.processing.water.types import load_water_types, sensor_centroids
 
 _ANGLE_NEEDS: tuple[Key, ...] = ("blue", "green", "red")
 _ANGLE_ALSO: tuple[Key, ...] = ("coastal", 510, 620, 681, "rededge1", "rededge2", "rededge3")
@@ -42,6 +42,9 @@ _SAME_DIRECTION, _SAME_SHAPE = 1e-6, 1e-12
 
 type Distances = tuple[list[Any], Value]
 """A squared distance to each type, and a value that is finite where they are."""
+
+# Our own choice: 37 degrees from the nearest type, three times as far as types are from each other.
+_LEAST_COSINE = 0.8
 
 
 def _sum(terms: Sequence[Any]) -> Any:
@@ -82,7 +85,8 @@ def _cosines(bands: Bands, table: str) -> list[Any]:
 def _chords(table: str) -> Callable[[Bands], Distances]:
     def distances(bands: Bands) -> Distances:
         chords = [2 - 2 * one for one in _cosines(bands, table)]
-        return chords, chords[0]
+        # A spectrum that is like none of them, or almost all below zero, has no type.
+        return chords, where(reduce(minimum, chords) <= 2 - 2 * _LEAST_COSINE, chords[0], math.nan)
 
     return distances
 

@@ -2,6 +2,7 @@
 
 from terracube.processing.water.sensors._registry import (
     load_water_sensor,
+    pure_water,
     sensor_of_item_properties,
     water_sensor_names,
 )
@@ -13,6 +14,7 @@ __all__ = [
     "WaterSensor",
     "band_average",
     "load_water_sensor",
+    "pure_water",
     "response_of",
     "sensor_of_item_properties",
     "simulate_bands",

@@ -42,7 +42,7 @@ class WaterSensor:
     bands: Mapping[str, BandOptics]
     """Bands by role, in order of wavelength."""
 
-    def band(self, key: str | int, within: float = 8.0) -> BandOptics:
+    def band(self, key: str | int, within: float = 10.0) -> BandOptics:
         """Give the band of a role, or the nearest one to a wavelength.
 
         Parameters
@@ -77,7 +77,7 @@ class WaterSensor:
             )
         return found
 
-    def find(self, key: str | int, within: float = 8.0) -> BandOptics | None:
+    def find(self, key: str | int, within: float = 10.0) -> BandOptics | None:
         """Give the band of a role or wavelength as `band` does, or None where the sensor has none."""
         if isinstance(key, str):
             return self.bands.get(key)
