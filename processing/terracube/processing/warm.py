@@ -14,9 +14,7 @@ if TYPE_CHECKING:
     from terracube.processing.landcover.models import Model, ModelFile
 
 
-def warmup(
-    band_counts: Iterable[int] = (4,), *, model: Model | ModelFile | None = None, water: bool = False
-) -> None:
+def warmup(band_counts: Iterable[int] = (4,), *, model: Model | ModelFile | None = None, water: bool = False) -> None:
     """Compile the kernels of the chains for given numbers of bands, and those that a model of land cover needs.
 
     Each process compiles for itself, and nothing is kept on disk, because several processes can spoil numba's cache.
