@@ -11,7 +11,7 @@ import pytest
 
 from terracube.processing import water
 from terracube.processing.water import lakes, matchups, reference
-from terracube.processing.water.mapping import WaterParameters
+from terracube.processing.water.asking import WaterParameters
 
 DOCS = Path(__file__).parents[3] / "docs"
 PAGE, REFERENCE = DOCS / "water.md", DOCS / "water-retrievals.md"

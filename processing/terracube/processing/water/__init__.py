@@ -33,10 +33,11 @@ if TYPE_CHECKING:
         transects,
         trophic,
     )
+    from terracube.processing.water.asking import WaterParameters
     from terracube.processing.water.correction import correct
     from terracube.processing.water.dates import daily
     from terracube.processing.water.lakes import series
-    from terracube.processing.water.mapping import WATER, WaterParameters
+    from terracube.processing.water.mapping import WATER
     from terracube.processing.water.masks import frequency, mask, shore_distance
     from terracube.processing.water.matchups import matchup, scatter, score
     from terracube.processing.water.products import describe, retrieve
@@ -62,7 +63,8 @@ _HOMES = {
     "correction": ("correct",),
     "dates": ("daily",),
     "lakes": ("series",),
-    "mapping": ("WATER", "WaterParameters"),
+    "asking": ("WaterParameters",),
+    "mapping": ("WATER",),
     "masks": ("frequency", "mask", "shore_distance"),
     "matchups": ("matchup", "scatter", "score"),
     "quantities": ("declare", "quantity_of", "spectra", "to_quantity"),

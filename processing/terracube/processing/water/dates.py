@@ -8,9 +8,9 @@ import numpy as np
 import xarray as xr
 
 from terracube.processing.chain import ChainParameters, cube_origins
+from terracube.processing.water.asking import WaterParameters, observe
 from terracube.processing.water.assembly import NOT_WATER, UNCLEAR
 from terracube.processing.water.correction import correct
-from terracube.processing.water.mapping import WaterParameters, observe
 from terracube.processing.water.masks import mask
 from terracube.processing.water.masks.flags import DRY, NODATA, WET, bitmask, flag_attrs, water_attrs
 from terracube.processing.water.products import retrieve
