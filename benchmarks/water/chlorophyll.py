@@ -35,12 +35,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scoring import Values, estimate, score
 
 from terracube.core.errors import TerraCubeError
-from terracube.processing.water.retrievals import Bands, get_retrieval, retrieval_names
+from terracube.processing.water.retrievals import get_retrieval, retrieval_names
 from terracube.processing.water.sensors import load_water_sensor
-
-Values = NDArray[np.float64]
 
 ROUND_ROBIN = {"oa02": "X412.5", "coastal": "X442.5", "blue": "X490", "oa05": "X510", "green": "X560"}
 ROUND_ROBIN |= {"yellow": "X620", "red": "X665", "oa10": "X681.25", "rededge1": "X708.75"}
@@ -88,34 +87,6 @@ def valente(data: Path) -> Samples:
     return Samples(bands, rows["truth"].to_numpy(np.float64), np.array(regions, dtype=object))
 
 
-def estimate(name: str, samples: Samples, sensor: str, **changed: Any) -> Values:
-    """Run a retrieval on numbers; NaN where it has no value."""
-    retrieval, known = get_retrieval(name), load_water_sensor(sensor)
-    factor = math.pi if retrieval.quantity == "rhow" else 1.0
-    there = {role: values * factor for role, values in samples.bands.items() if role in known.bands}
-    with np.errstate(all="ignore"):
-        got = retrieval.formula(Bands(there, known), retrieval.coefficient_set(known).values | changed)
-    value = np.array(got.value, dtype=np.float64)
-    for mask in (got.outside, got.saturated):
-        if mask is not None:
-            value[np.asarray(mask, dtype=bool)] = np.nan
-    return value
-
-
-def score(found: Values, truth: Values) -> dict[str, float]:
-    """Give the median symmetric accuracy, its signed bias (both %), RMSLE (log10), n with a value above 0, and N."""
-    good = np.isfinite(found) & (found > 0)
-    ratio = np.log(found[good] / truth[good])
-    middle = float(np.median(ratio))
-    return {
-        "MdSA": round(100 * math.expm1(float(np.median(np.abs(ratio)))), 1),
-        "SSPB": round(100 * math.copysign(math.expm1(abs(middle)), middle), 1),
-        "RMSLE": round(float(np.sqrt(np.mean(ratio**2))) / math.log(10), 3),
-        "n": int(good.sum()),
-        "N": len(truth),
-    }
-
-
 def published(samples: Samples) -> dict[str, dict[str, float]]:
     """Score every other retrieval of chlorophyll that these bands allow, with the coefficients of the first sensor."""
     found = {}
@@ -124,7 +95,7 @@ def published(samples: Samples) -> dict[str, dict[str, float]]:
             continue
         for sensor in SENSORS:
             try:
-                values = estimate(name, samples, sensor)
+                values = estimate(name, samples.bands, sensor, quantity="rrs")
             except (TerraCubeError, KeyError):
                 continue
             if np.isfinite(values).any():
@@ -135,7 +106,10 @@ def published(samples: Samples) -> dict[str, dict[str, float]]:
 
 def blend_of_sensors(samples: Samples) -> dict[str, dict[str, float]]:
     """Score the blend with the coefficients of several sensors, all on the bands of MERIS."""
-    return {sensor: score(estimate("chl_blend", samples, sensor), samples.truth) for sensor in BLEND_SENSORS}
+    return {
+        sensor: score(estimate("chl_blend", samples.bands, sensor, quantity="rrs"), samples.truth)
+        for sensor in BLEND_SENSORS
+    }
 
 
 def by_place(found: Values, samples: Samples) -> dict[str, dict[str, float]]:
@@ -174,7 +148,10 @@ def coverage(found: Values, samples: Samples, relative: float) -> float:
 def run(data: Path) -> dict[str, Any]:
     """Score everything."""
     robin, ocean = round_robin(data), valente(data)
-    blend = {name: estimate("chl_blend", one, "ENVISAT_MERIS") for name, one in (("robin", robin), ("ocean", ocean))}
+    blend = {
+        name: estimate("chl_blend", one.bands, "ENVISAT_MERIS", quantity="rrs")
+        for name, one in (("robin", robin), ("ocean", ocean))
+    }
     held = {sensor: regions_held_out(ocean, sensor) for sensor in CORRECTIONS}
     plain = [plain_blue_green(one, "ENVISAT_MERIS")[1] for one in (robin, ocean)]
     gain = float(np.median(np.log10(robin.truth) - plain[0]))

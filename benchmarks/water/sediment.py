@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -25,12 +24,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-
-from terracube.processing.water.retrievals import sediment
-from terracube.processing.water.retrievals.base import Bands, registered
-from terracube.processing.water.sensors import load_water_sensor
-
-Values = NDArray[np.float64]
+from scoring import Values, estimate, score
 
 COLUMNS = {"oa02": "X412.5", "coastal": "X442.5", "blue": "X490", "oa05": "X510", "green": "X560", "yellow": "X620"}
 COLUMNS |= {"red": "X665", "oa10": "X681.25", "rededge1": "X708.75"}
@@ -68,34 +62,6 @@ def load(data: Path) -> tuple[dict[str, Values], Values, NDArray[np.int64], NDAr
     return bands, rows["X.TSM..mg.l."].to_numpy(np.float64), rows["CC_SITE"].to_numpy(np.int64), days
 
 
-def estimate(name: str, bands: Mapping[str, Values], sensor: str, **changed: float) -> Values:
-    """Run a retrieval on numbers; NaN where it has no value."""
-    retrieval, known = registered()[name], load_water_sensor(sensor)
-    factor = 1 / math.pi if retrieval.quantity == "rrs" else 1.0
-    given = Bands({role: value * factor for role, value in bands.items()}, known)
-    with np.errstate(all="ignore"):
-        got = retrieval.formula(given, retrieval.coefficient_set(known).values | changed)
-    value = np.array(got.value, dtype=np.float64)
-    for mask in (got.outside, got.saturated):
-        if mask is not None:
-            value[np.asarray(mask, dtype=bool)] = np.nan
-    return value
-
-
-def score(found: Values, truth: Values) -> dict[str, float]:
-    """Give the median symmetric accuracy, its signed bias (both %), RMSLE (log10), n with a value, and N."""
-    good = np.isfinite(found) & (found > 0)
-    ratio = np.log(found[good] / truth[good])
-    middle = float(np.median(ratio))
-    return {
-        "MdSA": round(100 * math.expm1(float(np.median(np.abs(ratio)))), 1),
-        "SSPB": round(100 * math.copysign(math.expm1(abs(middle)), middle), 1),
-        "RMSLE": round(float(np.sqrt(np.mean(ratio**2))) / math.log(10), 3),
-        "n": int(good.sum()),
-        "N": len(truth),
-    }
-
-
 def by_sites(found: Values, truth: Values, site: NDArray[np.int64]) -> dict[str, dict[str, float]]:
     """Score all samples and those of each site."""
     parts = {"all": site > 0} | {f"site {one}": site == one for one in np.unique(site)}
@@ -104,7 +70,7 @@ def by_sites(found: Values, truth: Values, site: NDArray[np.int64]) -> dict[str,
 
 def blend_curves(bands: Mapping[str, Values]) -> Values:
     """Run the blend for all centres, (centre, sample)."""
-    return np.stack([estimate("spm_blend", bands, SENSOR, centre=float(centre)) for centre in CENTRES])
+    return np.stack([estimate("spm_blend", bands, SENSOR, quantity="rhow", centre=float(centre)) for centre in CENTRES])
 
 
 def held_out(curves: Values, truth: Values, groups: NDArray[Any]) -> tuple[Values, dict[str, float]]:
@@ -133,7 +99,7 @@ def interval(found: Values, truth: Values, days: NDArray[np.object_], *, draws: 
 def run(data: Path) -> dict[str, Any]:
     """Score everything."""
     bands, truth, site, days = load(data)
-    found = {name: estimate(name, bands, sensor) for name, sensor in LAWS.items()}
+    found = {name: estimate(name, bands, sensor, quantity="rhow") for name, sensor in LAWS.items()}
     found |= {f"{name} + {offset} g m-3": found[name] + offset for name, offset in OFFSETS.items()}
     curves = blend_curves(bands)
     across, centres = held_out(curves, truth, site)
@@ -173,7 +139,7 @@ def main() -> None:
     told = parser.parse_args()
     if told.data is None or not (Path(told.data) / "water" / "ccrr").is_dir():
         parser.error("no round robin: give --data, or set TERRACUBE_DATA, to the folder that holds water/ccrr")
-    whole = {"family": sediment.__name__} | run(Path(told.data))
+    whole = run(Path(told.data))
     if told.out is not None:
         told.out.parent.mkdir(parents=True, exist_ok=True)
         told.out.write_text(json.dumps(whole, indent=1), encoding="utf-8")
