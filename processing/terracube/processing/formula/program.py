@@ -69,9 +69,10 @@ class Program:
         >>> from terracube.processing.formula import band, compile_program
         >>> red, nir = band("red"), band("nir")
         >>> program = compile_program({"ndvi": (nir - red) / (nir + red)})
-        >>> program.bands
-        ('nir', 'red')
-        >>> program.run(np.array([[0.3], [0.1]]))[0].round(3).tolist()
+        >>> sorted(program.bands)
+        ['nir', 'red']
+        >>> seen = {"nir": [0.3], "red": [0.1]}
+        >>> program.run(np.array([seen[name] for name in program.bands]))[0].round(3).tolist()
         [[0.5]]
         """
         if values.ndim != 2 or values.shape[0] != len(self.bands) or values.dtype not in (np.float32, np.float64):
