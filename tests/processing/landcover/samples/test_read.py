@@ -16,9 +16,9 @@ import shapely
 from pyarrow import parquet
 
 from terracube.core.errors import AssetError, HostileInputError, InputError, MetadataError
+from terracube.processing import vectors as files
 from terracube.processing.landcover.nomenclature import load_nomenclature
 from terracube.processing.landcover.samples import Samples, Series, make_samples, overlapping, read_samples
-from terracube.processing import vectors as files
 
 LULC = "landcover/slovenia-eopatch/TestEOPatch/vector_timeless/LULC.gpkg"
 POINTS = "landcover/sinop-modis/inst/extdata/samples/samples_sinop_crop.csv"
