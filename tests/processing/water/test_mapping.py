@@ -429,6 +429,15 @@ class TestRefused:
             WATER(_unread(other), parameters=TOLD)
         same(WATER(other, parameters={**TOLD, "sensors": ["S2B_MSI"]}), WATER(cube, parameters=TOLD))
 
+    def test_bands_that_are_named_are_all_there_are(self) -> None:
+        """A band that a formula may do without is not asked for beyond the bands that are named."""
+        cube = cube_of(pond()).drop_vars(["nir08", "coastal", "rededge1"])
+        names = ["blue", "green", "red", "nir", "swir16", "swir22"]
+        found = WATER(cube, parameters={"products": ["spm_blend"], "bands": names})
+        assert np.isfinite(found["spm_blend"].values).any()
+        with pytest.raises(InputError, match="nir08"):
+            WATER(cube, parameters={"products": ["spm_blend"]})
+
     def test_a_band_that_the_cube_lacks(self) -> None:
         """It is named; no other band takes its place."""
         with pytest.raises(InputError, match="rededge1"):

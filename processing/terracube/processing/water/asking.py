@@ -26,7 +26,7 @@ _USUAL = ("spm_blend", "turbidity_dogliotti2015", "chl_blend", "secchi_lee2015",
 class WaterParameters(ChainParameters):
     """What the chain can be told; bands, sensors and quantity are those of the scenes."""
 
-    bands: tuple[str, ...] = Field(default=(), max_length=32, description="role names; left out: what is needed")
+    bands: tuple[str, ...] = Field(default=(), max_length=32, description="role names; left out: all that is of use")
     products: tuple[str, ...] = Field(
         default=(), max_length=64, description="names of retrievals; left out: the usual ones that all sensors allow"
     )
@@ -180,7 +180,9 @@ def _roles(told: WaterParameters, sensor: WaterSensor) -> list[str]:
     assemble(told.products, sensor, list(sensor.bands), quantity=made_of(told))
     for name in told.products:
         retrieval = get_retrieval(name)
-        found += [*retrieval.roles(sensor), *retrieval.optional(sensor)]
+        # Who names the bands says which there are; what a formula may do without is not asked for beyond them.
+        optional = [role for role in retrieval.optional(sensor) if not told.bands or role in told.bands]
+        found += [*retrieval.roles(sensor), *optional]
     return list(dict.fromkeys(found))
 
 
