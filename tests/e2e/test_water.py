@@ -206,6 +206,14 @@ def test_products_by_name(root: Path, said: dict[str, Any]) -> None:
     assert json.loads(again.stdout)["item"] == told["item"]
 
 
+def test_the_only_collection_of_scenes_needs_no_name(root: Path, said: dict[str, Any]) -> None:
+    """Products are no scenes: with one collection of scenes the command knows which is meant."""
+    words = [word for word in RUN if word not in ("--collection", "sentinel-2-l2a")]
+    done = call(*words, "--catalog", root, "--json")
+    assert done.exit_code == 4, done.output
+    assert json.loads(done.stdout)["item"] == said["item"]
+
+
 def test_dry_run(root: Path) -> None:
     """It tells what a run would need, reads no pixel and leaves no trace."""
     before = sorted(root.rglob("*"))

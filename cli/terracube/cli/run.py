@@ -12,8 +12,9 @@ from pyproj import CRS
 
 from terracube.cli.exits import DONE, EXPLAINED, FAILED, NOTHING, PARTLY, plain, told_errors
 from terracube.cli.options import Box, catalog_option, compute_options, json_option
-from terracube.core.errors import InputError
+from terracube.core.errors import InputError, NotFoundError
 from terracube.core.progress import bar
+from terracube.core.sensors import sensor_of
 from terracube.cubes.engine import to_scheduler
 from terracube.production import RunOptions, RunRequest, RunResult, read_request, to_request
 from terracube.production import reproduce as reproduce_item
@@ -32,7 +33,7 @@ _CODES = {"done": DONE, "planned": DONE, "partly": PARTLY, "nothing to do": NOTH
 @click.option(
     "--request", "request_path", type=click.Path(path_type=Path), help="Take the whole request from a JSON file."
 )
-@click.option("--collection", help="Collection of the scenes.")
+@click.option("--collection", help="Collection of the scenes [default: the only one there is].")
 @click.option("--bbox", type=Box(), help="Region in degrees [default: all that the scenes cover].")
 @click.option("--datetime", "period", help="Period: 2023-08, 2023-08-01/2023-08-20.")
 @click.option("--query", "filters", multiple=True, help="Only scenes with this property, like eo:cloud_cover<60.")
@@ -125,6 +126,8 @@ def _request(chain: str | None, given: dict[str, Any], catalog: Catalog) -> RunR
         parameters["model"] = model.properties["terracube:model_digest"]
         trained_on = model.properties["terracube:model_card"].get("collection")
         given = given | {"collection": given["collection"] or trained_on}
+    if given["collection"] is None:
+        given = given | {"collection": _only_scenes(catalog)}
     missing = [
         name
         for name, value in (("CHAIN", chain), ("--collection", given["collection"]), ("--datetime", given["period"]))
@@ -134,6 +137,19 @@ def _request(chain: str | None, given: dict[str, Any], catalog: Catalog) -> RunR
         raise InputError("the request is incomplete", expected=", ".join(missing), todo="see `terracube run --help`")
     values = {key: given[key] for key in ("collection", "bbox", "crs", "resolution", "align", "filters")}
     return to_request({**values, "chain": chain, "datetime": given["period"], "parameters": parameters})
+
+
+def _only_scenes(catalog: Catalog) -> str | None:
+    """Give the collection of scenes, if the catalogue has only one: those of sensors that are described."""
+    found = [collection.id for collection in catalog.collections() if _described(collection.id)]
+    return found[0] if len(found) == 1 else None
+
+
+def _described(collection: str) -> bool:
+    try:
+        return bool(sensor_of(collection).bands)
+    except NotFoundError:  # products, models, measurements
+        return False
 
 
 def _parameters(given: dict[str, Any]) -> dict[str, Any]:
