@@ -16,10 +16,12 @@ from click.testing import CliRunner, Result
 from terracube import cubes
 from terracube.cli.main import main
 from terracube.core.errors import EmptyResultError, InputError
+from terracube.cubes.engine import Scheduler
 from terracube.cubes.gridlike import to_grid
 from terracube.ingest import ingest
 from terracube.ingest.simulate import Region, write_scenes
 from terracube.processing import water
+from terracube.production import RunOptions, reproduce
 from terracube.production.lakes import LAKES, LakeRequest, lake_series
 from terracube.stac import Catalog, to_query
 
@@ -110,6 +112,74 @@ def test_the_same_again_is_nothing_to_do(catalog: Catalog, polygons: Path, made:
     assert other.item.id != made.id
 
 
+def test_it_is_made_again_from_its_item_alone(catalog: Catalog, made: pystac.Item, polygons: Path) -> None:
+    """Polygons, settings and scenes come from the item: every column is equal to the bit; the file is not asked."""
+    hidden = polygons.with_suffix(".away")
+    polygons.rename(hidden)
+    try:
+        done = call("reproduce", made.id, "--catalog", catalog.root)
+    finally:
+        hidden.rename(polygons)
+    assert done.exit_code == 0, done.output
+    assert "spm_blend_median" in done.output
+    assert "rows  equal to the bit" in done.output
+    found = reproduce(catalog, made)
+    assert found.equal
+    assert {one.pixels for one in found.comparisons} == {len(table_of(made))}
+
+
+def test_a_changed_number_is_found(catalog: Catalog, polygons: Path) -> None:
+    """A table that is not what the scenes give is told, with its column and by how much."""
+    item = lake_series(catalog, {"run": RUN, "polygons": str(polygons), "min_valid": 0.4}).item
+    path = cubes.sources.local_path(item, "table")
+    table = geopandas.read_parquet(path)
+    row = int(table["spm_blend_median"].notna().to_numpy().argmax())
+    table.loc[row, "spm_blend_median"] += 0.5
+    table.to_parquet(path, index=False)
+    found = {one.layer: one for one in reproduce(catalog, item).comparisons}
+    assert (found["spm_blend_median"].different, found["spm_blend_median"].largest) == (1, pytest.approx(0.5))
+    assert found["area_wet"].different == 0
+
+
+def test_one_bad_scene_does_not_stop_the_others(catalog: Catalog, polygons: Path, tmp_path: Path) -> None:
+    """A scene whose pixels cannot be read is left out and named, and the record says so."""
+    other = Catalog.create(tmp_path / "catalog")
+    write_scenes(REGION, tmp_path / "scenes", dates=DATES)
+    ingest("sentinel-2-l2a", [tmp_path / "scenes"], other)
+    bad = other.search(to_query(collections="sentinel-2-l2a", datetime=DATES[0]))[0]
+    path = cubes.sources.local_path(bad, "red")
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2 :] = b"\0" * (len(content) - len(content) // 2)
+    path.write_bytes(bytes(content))
+    found = lake_series(other, {"run": RUN, "polygons": str(polygons)})
+    assert found.status == "partly"
+    assert [one["id"] for one in found.item.properties["terracube:left_out"]] == [bad.id]
+    assert len(found.item.properties["terracube:inputs"]) == 3
+
+
+def test_progress_and_threads(catalog: Catalog, polygons: Path) -> None:
+    """Each part is counted to the end, and more threads change no number."""
+    seen: list[tuple[int, int]] = []
+    request = {"run": RUN, "polygons": str(polygons), "min_valid": 0.3}
+    one = RunOptions(Scheduler("threads", 1))
+    item = lake_series(catalog, request, one, progress=lambda done, total: seen.append((done, total))).item
+    assert seen
+    assert seen[-1][0] == seen[-1][1]
+    assert reproduce(catalog, item, RunOptions(Scheduler("threads", 3))).equal
+
+
+def test_failures_are_recorded(catalog: Catalog, tmp_path: Path) -> None:
+    """A request that fails leaves a record that says why, and no item."""
+    far = geopandas.GeoDataFrame(geometry=[shapely.box(0, 0, 1, 1)], crs=4326)
+    far.to_file(tmp_path / "far.gpkg")
+    before = {item.id for item in catalog.search(to_query(collections=LAKES))}
+    with pytest.raises(EmptyResultError):
+        lake_series(catalog, {"run": RUN, "polygons": str(tmp_path / "far.gpkg")})
+    records = [json.loads(path.read_text(encoding="utf-8")) for path in catalog.root.rglob("*lakes*.json")]
+    assert any(one.get("status") == "failed" and "no polygon lies" in one["message"] for one in records)
+    assert {item.id for item in catalog.search(to_query(collections=LAKES))} == before
+
+
 def test_a_date_is_that_of_the_chain(catalog: Catalog) -> None:
     """Products of a date, made for series, are those of a run of that date alone, to the bit."""
     items = catalog.search(to_query(collections="sentinel-2-l2a", datetime=DATES[1]))
@@ -136,15 +206,18 @@ def test_on_the_command_line(catalog: Catalog, polygons: Path) -> None:
     [
         (["--lakes", "absent.gpkg"], "no such file"),
         (["--lake-id", "name"], "names a column of the file"),
+        (["--lakes", "POLYGONS", "--lake-id", "nom", "--products", "ndci"], "no such column"),
         (["--products", "spm_nothing"], "unknown retrieval"),
     ],
 )
-def test_bad_requests_are_refused(catalog: Catalog, words: list[str], message: str) -> None:
+def test_bad_requests_are_refused(catalog: Catalog, polygons: Path, words: list[str], message: str) -> None:
     """What cannot be done is refused before anything is computed, with code 2."""
+    before = sorted(catalog.root.rglob("*.tif"))
     start = ["run", "water", "--catalog", catalog.root, "--collection", "sentinel-2-l2a", "--datetime", "2023-06"]
-    found = call(*start, *words)
+    found = call(*start, *(str(polygons) if word == "POLYGONS" else word for word in words))
     assert found.exit_code == 2
     assert message in found.output
+    assert sorted(catalog.root.rglob("*.tif")) == before
 
 
 def test_lakes_belong_to_water(catalog: Catalog, polygons: Path) -> None:

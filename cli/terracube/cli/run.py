@@ -13,7 +13,7 @@ from pyproj import CRS
 from terracube.cli.exits import DONE, EXPLAINED, FAILED, NOTHING, PARTLY, plain, told_errors
 from terracube.cli.options import Box, catalog_option, compute_options, json_option
 from terracube.core.errors import InputError, NotFoundError
-from terracube.core.progress import bar
+from terracube.core.progress import ProgressCallback, bar
 from terracube.core.sensors import sensor_of
 from terracube.cubes.engine import to_scheduler
 from terracube.production import RunOptions, RunRequest, RunResult, read_request, to_request
@@ -22,7 +22,7 @@ from terracube.production import run as run_request
 from terracube.stac import Catalog
 
 if TYPE_CHECKING:
-    from terracube.production.lakes import LakeResult
+    from terracube.production.lakes import LakeRequest, LakeResult
 
 _CODES = {"done": DONE, "planned": DONE, "partly": PARTLY, "nothing to do": NOTHING}
 
@@ -70,33 +70,41 @@ def run(chain: str | None, catalog_path: Path, as_json: bool, dry_run: bool, **g
     with told_errors(as_json=as_json):
         catalog = Catalog.open(catalog_path)
         request = _request(chain, given, catalog)
-        _check_lakes(request, given)
+        lakes = _lake_request(request, given)
+        options = _options(given, dry_run=dry_run)
         with bar("run") as progress:
-            result = run_request(catalog, request, _options(given, dry_run=dry_run), progress=progress)
+            result = run_request(catalog, request, options, progress=progress)
         facts, lines, code = result.as_dict(), told(result), _CODES[result.status]
-        if given["lakes_path"] is not None and not dry_run:
-            lakes = _lakes(catalog, request, given)
-            facts, lines = facts | {"lakes": lakes.as_dict()}, lines + _told_lakes(lakes)
-            code = DONE if (code, lakes.status) == (NOTHING, "done") else code
+        if lakes is not None and not dry_run:
+            with bar("lakes") as progress:
+                made = _lakes(catalog, lakes, options, progress)
+            facts, lines = facts | {"lakes": made.as_dict()}, lines + _told_lakes(made)
+            code = DONE if (code, made.status) == (NOTHING, "done") else code
         click.echo(json.dumps(facts, indent=2) if as_json else lines, nl=as_json)
         sys.exit(code)
 
 
-def _check_lakes(request: RunRequest, given: dict[str, Any]) -> None:
-    """Refuse what has no meaning before anything is computed."""
+def _lake_request(request: RunRequest, given: dict[str, Any]) -> LakeRequest | None:
+    """Give the request of the lakes, if one is made; what cannot be meant is refused before anything is computed."""
     if request.chain != "water" and (given["lakes_path"] is not None or given["products"] is not None):
         raise InputError("--lakes and --products belong to the chain water", got=request.chain)
-    if given["lake_id"] is not None and given["lakes_path"] is None:
-        raise InputError("--lake-id names a column of the file of --lakes", expected="--lakes FILE")
-    if given["lakes_path"] is not None and not given["lakes_path"].is_file():
+    if given["lakes_path"] is None:
+        if given["lake_id"] is not None:
+            raise InputError("--lake-id names a column of the file of --lakes", expected="--lakes FILE")
+        return None
+    from terracube.production.lakes import LakeRequest, read_polygons  # brings all of water along
+
+    if not given["lakes_path"].is_file():
         raise InputError("there is no such file", where="--lakes", got=str(given["lakes_path"]))
-
-
-def _lakes(catalog: Catalog, request: RunRequest, given: dict[str, Any]) -> LakeResult:
-    from terracube.production.lakes import LakeRequest, lake_series  # brings all of water along
-
     asked = LakeRequest(run=request, polygons=str(given["lakes_path"]), id=given["lake_id"])
-    return lake_series(catalog, asked)
+    read_polygons(asked)
+    return asked
+
+
+def _lakes(catalog: Catalog, asked: LakeRequest, options: RunOptions, progress: ProgressCallback) -> LakeResult:
+    from terracube.production.lakes import lake_series
+
+    return lake_series(catalog, asked, options, progress=progress)
 
 
 def _told_lakes(lakes: LakeResult) -> str:
@@ -236,8 +244,9 @@ def reproduce(item_id: str, catalog_path: Path, as_json: bool, **given: Any) -> 
                 told_ = (
                     "equal to the bit"
                     if not layer.different
-                    else f"{layer.different} pixels differ, by up to {layer.largest:g}"
+                    else f"{layer.different} differ, by up to {layer.largest:g}"
                 )
-                click.echo(f"{layer.layer:<{width}}{layer.stored:<6}{layer.pixels:>12,} pixels  {told_}")
+                unit = "rows" if layer.stored == "table" else "pixels"
+                click.echo(f"{layer.layer:<{width}}{layer.stored:<6}{layer.pixels:>12,} {unit}  {told_}")
             click.echo(f"{item_id}: {'reproduced' if found.equal else 'NOT reproduced'}")
         sys.exit(DONE if found.equal else FAILED)

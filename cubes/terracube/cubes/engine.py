@@ -102,6 +102,42 @@ def run_blocks(
 
 
 @contextmanager
+def computing(
+    scheduler: Scheduler, *, tasks: str, progress: ProgressCallback = silent, cancel: CancelToken | None = None
+) -> Iterator[None]:
+    """Compute all that is computed inside on a scheduler.
+
+    Parameters
+    ----------
+    scheduler : Scheduler
+    tasks : str
+        How the names of the tasks begin that are counted.
+    progress, cancel
+        Called after each of them; asked after each. Not on a cluster, whose tasks end elsewhere.
+    """
+    if scheduler.kind.startswith(_ADDRESSES):
+        with _client(scheduler.kind) as client, dask.config.set(scheduler=client.get):
+            yield
+        return
+    total = done = 0
+    token = cancel or CancelToken()
+
+    def before(graph: Any) -> None:
+        nonlocal total
+        total = sum(str(key).startswith(tasks) for key in graph)
+
+    def after(key: Any, *_: Any) -> None:
+        nonlocal done
+        token.check()
+        if str(key).startswith(tasks):
+            done += 1
+            progress(done, total)
+
+    with _local(scheduler), Callback(start=before, posttask=after):
+        yield
+
+
+@contextmanager
 def _local(scheduler: Scheduler) -> Iterator[None]:
     """Compute on threads or processes that end with the run, and with them the files they hold open."""
     count = scheduler.concurrency

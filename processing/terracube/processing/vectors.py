@@ -47,14 +47,14 @@ def format_of(path: Path) -> str:
     name = path.name.lower()
     suffix = ".csv.gz" if name.endswith(".csv.gz") else Path(name).suffix
     if suffix not in FORMATS:
-        raise InputError("samples cannot be read from this", where=str(path), expected=", ".join(FORMATS), got=suffix)
+        raise InputError("places cannot be read from this", where=str(path), expected=", ".join(FORMATS), got=suffix)
     try:
         size, regular = path.stat().st_size, path.is_file()
     except (OSError, ValueError) as error:
         told = getattr(error, "strerror", None) or str(error)
-        raise AssetError("cannot read the samples", where=str(path), got=told) from error
+        raise AssetError("cannot read the file", where=str(path), got=told) from error
     if not regular:
-        raise AssetError("the samples are no file", where=str(path))
+        raise AssetError("this is no file", where=str(path))
     limit = _MOST_JSON if suffix in (".geojson", ".json") else _MOST_BYTES
     if size > limit:
         raise HostileInputError("the file is too large", where=str(path), expected=f"<= {limit} bytes", got=str(size))
@@ -127,7 +127,7 @@ def read_features(path: Path, suffix: str, layer: str | None, wanted: Collection
     else:
         frame = _geojson(path)
     if frame.crs is None:
-        raise MetadataError("the CRS of the samples is missing", where=str(path), todo="write the file with its CRS")
+        raise MetadataError("the CRS is missing", where=str(path), todo="write the file with its CRS")
     return _counted(frame, _MOST_PLACES, path)
 
 
@@ -156,7 +156,7 @@ def _counted[Frame: pd.DataFrame](frame: Frame, most: int, path: Path) -> Frame:
     if len(frame) > most:
         raise HostileInputError("there are too many rows", where=str(path), expected=f"<= {most}")
     if not len(frame):
-        raise InputError("there are no samples", where=str(path), expected="at least one", got="none")
+        raise InputError("there is nothing in the file", where=str(path), expected="at least one", got="none")
     return frame
 
 
@@ -187,7 +187,7 @@ def _layer(names: list[str], layer: str | None, path: Path) -> str:
     if layer in names:
         return str(layer)
     raise InputError(
-        "which layer holds the samples?" if layer is None else "there is no such layer",
+        "which layer is meant?" if layer is None else "there is no such layer",
         where=str(path),
         expected=", ".join(names)[:300] or "a layer with geometries",
         got=str(layer)[:100],
@@ -222,7 +222,9 @@ def _geojson(path: Path) -> geopandas.GeoDataFrame:
         frame = geopandas.GeoDataFrame.from_features(value["features"])
         named = (value.get("crs") or {}).get("properties", {}).get("name")
         if "geometry" not in frame.columns:
-            raise InputError("there are no samples", where=str(path), expected="features with geometries", got="none")
+            raise InputError(
+                "there is nothing in the file", where=str(path), expected="features with geometries", got="none"
+            )
         return frame.set_crs(_crs_of(named, path))
     except CRSError as error:
         raise MetadataError("the CRS of the GeoJSON is unknown", where=str(path), got=str(named)[:120]) from error

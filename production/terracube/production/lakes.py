@@ -17,17 +17,21 @@ import pystac
 from pydantic import BaseModel, ConfigDict, Field
 
 from terracube.core.digest import file_sha256, sha256_of
-from terracube.core.errors import EmptyResultError, InputError
+from terracube.core.errors import AssetError, EmptyResultError, InputError, TerraCubeError
+from terracube.core.logging import get_logger
+from terracube.core.progress import CancelToken, ProgressCallback, silent
 from terracube.core.validation import validated
 from terracube.cubes import load
+from terracube.cubes.engine import computing
+from terracube.cubes.sources import local_path
 from terracube.processing.vectors import format_of, read_features
 from terracube.processing.water.dates import daily
 from terracube.processing.water.lakes import series, write_report
-from terracube.production.prepare import Job, find_items, prepare, rejected
+from terracube.production.prepare import Job, explain, find_items, prepare, rejected
 from terracube.production.publish import provenance_of
 from terracube.production.records import write_record
 from terracube.production.request import RunRequest
-from terracube.production.run import Clock
+from terracube.production.run import Clock, RunOptions
 from terracube.stac import (
     Catalog,
     derived_from,
@@ -41,6 +45,7 @@ from terracube.stac import (
 if TYPE_CHECKING:
     import pandas as pd
 
+_log = get_logger(__name__)
 LAKES = "water-lakes"
 """The collection."""
 _VERSION = "1.0.0"
@@ -62,6 +67,11 @@ class LakeRequest(BaseModel):
     layer: str | None = Field(default=None, max_length=200, description="of a GeoPackage that has several")
     id: str | None = Field(default=None, max_length=100, description="column that names the polygons")
     min_valid: float = Field(default=0.5, gt=0, le=1, description="least share of a lake that has to be seen")
+
+    @property
+    def how(self) -> dict[str, Any]:
+        """What is done with the polygons."""
+        return {"id": self.id, "layer": self.layer, "min_valid": self.min_valid}
 
 
 @dataclass(frozen=True)
@@ -86,13 +96,24 @@ class LakeResult:
         }
 
 
-def lake_series(catalog: Catalog, request: LakeRequest | dict[str, Any]) -> LakeResult:
+def lake_series(
+    catalog: Catalog,
+    request: LakeRequest | dict[str, Any],
+    options: RunOptions | None = None,
+    *,
+    progress: ProgressCallback = silent,
+    cancel: CancelToken | None = None,
+) -> LakeResult:
     """Make the series of the lakes of a file from the scenes of a catalogue, unless they are there already.
 
     Parameters
     ----------
     catalog : Catalog
     request : LakeRequest or dict
+    options : RunOptions
+        Where to compute; no value depends on it.
+    progress, cancel
+        Called after each part; asked after each.
 
     Returns
     -------
@@ -104,39 +125,90 @@ def lake_series(catalog: Catalog, request: LakeRequest | dict[str, Any]) -> Lake
     EmptyResultError
         If there is no scene, or no polygon lies in what they cover.
     TerraCubeError
-        If the file or the request is wrong; nothing is published then.
+        If the file or the request is wrong; nothing is published then, and a record is written all the same.
     """
-    asked = request if isinstance(request, LakeRequest) else validated(LakeRequest, request, what="wrong lake request")
+    asked = to_lake_request(request)
+    told = {"request": asked.model_dump(mode="json")}
+    try:
+        result = _series(catalog, asked, _Way(options or RunOptions(), progress, cancel))
+    except TerraCubeError as error:
+        facts = {"status": "failed", **told, "error": type(error).__name__, "message": str(error)}
+        write_record(catalog.root, "lakes", facts)
+        raise
+    write_record(catalog.root, "lakes", {**result.as_dict(), **told})
+    return result
+
+
+def to_lake_request(value: LakeRequest | dict[str, Any]) -> LakeRequest:
+    """Accept a request as a model or as JSON values.
+
+    Raises
+    ------
+    InputError
+        Naming each field that is wrong.
+    """
+    asked = value if isinstance(value, LakeRequest) else validated(LakeRequest, value, what="wrong lake request")
     if asked.run.chain != "water":
         raise InputError(
             "series of lakes are made of water products", where="chain", expected="water", got=asked.run.chain
         )
+    return asked
+
+
+@dataclass(frozen=True)
+class _Way:
+    """How it is computed."""
+
+    options: RunOptions
+    progress: ProgressCallback
+    cancel: CancelToken | None
+
+
+def _series(catalog: Catalog, asked: LakeRequest, way: _Way) -> LakeResult:
     clock = Clock()
     with clock.stage("prepare"):
-        path = Path(asked.polygons)
-        polygons = _polygons(path, asked)
+        polygons = read_polygons(asked)
         items = find_items(catalog, asked.run)
-        job = prepare(catalog, asked.run, items, without=rejected(items))
-        how = {"id": asked.id, "layer": asked.layer, "min_valid": asked.min_valid}
-        checksum = file_sha256(path)
-        key = sha256_of({"product": job.key, "version": _VERSION, "polygons": checksum, **how})
+        checksum = file_sha256(Path(asked.polygons))
     # A file of the same name elsewhere holds other lakes.
-    slot = sha256_of({"run": asked.run.slot, "polygons": str(path.resolve()), **how})
+    place = str(Path(asked.polygons).resolve())
+    slot = sha256_of({"run": asked.run.slot, "polygons": place, **asked.how})
     newest = _newest(catalog, slot)
-    if newest is not None and newest.properties.get("terracube:key") == key:
-        return LakeResult("nothing to do", newest, newest.properties.get("terracube:rows", {}), clock.seconds)
-    with clock.stage("compute"):
-        table = _table(job, polygons, asked)
-    status = "partly" if job.left_out else "done"
-    with clock.stage("publish"):
-        item = _publish(catalog, job, _Made(table, polygons, asked, key, slot, checksum), newest)
-    result = LakeResult(status, item, item.properties["terracube:rows"], clock.seconds)
-    write_record(catalog.root, "lakes", {**result.as_dict(), "request": asked.model_dump(mode="json")})
-    return result
+    without = rejected(items)
+    while True:
+        with clock.stage("prepare"):
+            job = prepare(catalog, asked.run, items, without=without)
+            key = sha256_of({"product": job.key, "version": _VERSION, "polygons": checksum, **asked.how})
+        if newest is not None and newest.properties.get("terracube:key") == key:
+            return LakeResult("nothing to do", newest, newest.properties["terracube:rows"], clock.seconds)
+        try:
+            with clock.stage("compute"):
+                table = table_of(job, polygons, asked.min_valid, way.options, progress=way.progress, cancel=way.cancel)
+        except AssetError as error:
+            broken = explain(error, job)
+            if broken is None:
+                raise
+            # One bad scene never stops the others.
+            _log.warning("left out %s: %s", broken.id, broken.reason)
+            without.append(broken)
+            continue
+        with clock.stage("publish"):
+            item = _publish(catalog, job, _Made(table, polygons, asked, key, slot, checksum), newest)
+        status = "partly" if job.left_out else "done"
+        return LakeResult(status, item, item.properties["terracube:rows"], clock.seconds)
 
 
-def _polygons(path: Path, asked: LakeRequest) -> geopandas.GeoDataFrame:
-    """Read the polygons, named by their column or by their number."""
+def read_polygons(asked: LakeRequest) -> geopandas.GeoDataFrame:
+    """Read the polygons of a request, named (``id``) by their column or by their number.
+
+    Raises
+    ------
+    InputError
+        If the file is of another kind, lacks the column, or a polygon has no name.
+    TerraCubeError
+        If it cannot be read.
+    """
+    path = Path(asked.polygons)
     suffix = format_of(path)
     if suffix.startswith(".csv"):
         raise InputError("polygons cannot be read from this", where=str(path), expected=".gpkg, .parquet, .geojson")
@@ -151,21 +223,42 @@ def _polygons(path: Path, asked: LakeRequest) -> geopandas.GeoDataFrame:
     return geopandas.GeoDataFrame({"id": [str(name) for name in names]}, geometry=frame.geometry.values, crs=frame.crs)
 
 
-def _table(job: Job, polygons: geopandas.GeoDataFrame, asked: LakeRequest) -> pd.DataFrame:
-    """Summarise the products of all dates in the polygons; only blocks that hold one are read."""
+def table_of(
+    job: Job,
+    polygons: geopandas.GeoDataFrame,
+    min_valid: float,
+    options: RunOptions,
+    *,
+    progress: ProgressCallback = silent,
+    cancel: CancelToken | None = None,
+) -> pd.DataFrame:
+    """Summarise the products of all dates of a job in polygons; only blocks that hold one are read.
+
+    Raises
+    ------
+    EmptyResultError
+        If none of them lies in what the scenes cover.
+    """
     told = job.parameters
     cube = load(job.items, grid=job.plan.grid, bands=list(told.bands), mask=told.mask, groupby=told.groupby)
-    table = series(daily(cube, told), polygons, min_valid=asked.min_valid, id="id")
+    with computing(options.scheduler, tasks="zone-", progress=progress, cancel=cancel):
+        table = series(daily(cube, told), polygons, min_valid=min_valid, id="id")
     if (table["status"] == "outside").all():
         raise EmptyResultError(
             "no polygon lies in what the scenes cover",
-            where=asked.polygons,
             expected=str(job.plan.grid.bounds),
-            got=str(polygons.total_bounds.tolist()),
+            got=str(polygons.to_crs(job.plan.grid.crs).total_bounds.tolist()),
             todo="check the CRS of the file, or widen bbox and datetime",
         )
     # The scenes' own masks took the clouds away before: nothing is known of their share.
     return table.drop(columns="cloud_fraction")
+
+
+def recorded_polygons(item: pystac.Item) -> tuple[geopandas.GeoDataFrame, pd.DataFrame]:
+    """Give the polygons and the table of an item that was published here."""
+    frame = geopandas.read_parquet(local_path(item, "table"))
+    polygons = frame.drop_duplicates("id")[["id", "geometry"]].reset_index(drop=True)
+    return polygons, frame.drop(columns="geometry")
 
 
 @dataclass(frozen=True)
@@ -213,7 +306,9 @@ def _item(job: Job, made: _Made, folder: Path, item_id: str) -> pystac.Item:
     item.properties |= {
         "terracube:slot": made.slot,
         "terracube:rows": {str(status): int(count) for status, count in rows.items()},
-        "terracube:polygons": {"count": len(made.polygons), "sha256": made.checksum},
+        "terracube:polygons": {"count": len(made.polygons), "sha256": made.checksum, **made.asked.how},
+        "terracube:grid": job.plan.grid.as_dict(),
+        "terracube:product_key": job.key,
         **provenance_of(job).properties(),
         "terracube:key": made.key,
     }

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pystac
@@ -27,6 +28,9 @@ from terracube.production.request import to_request
 from terracube.production.run import RunOptions, compute, scratch_for
 from terracube.stac import Catalog
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 _STRIP = 512
 
 
@@ -36,7 +40,7 @@ class Comparison:
 
     layer: str
     stored: str
-    """``cog`` or ``zarr``."""
+    """``cog``, ``zarr``, or ``table``: then a layer is a column, and its rows stand for pixels."""
     pixels: int
     different: int
     largest: float
@@ -78,6 +82,8 @@ def reproduce(
     """
     chosen = options or RunOptions()
     job = recorded_job(catalog, item)
+    if "terracube:polygons" in item.properties:
+        return Reproduction(item.id, tuple(_compare_table(item, job, chosen, progress)))
     block = choose_block(
         job, workers=chosen.scheduler.concurrency, memory=chosen.memory, block=chosen.block, folder=catalog.root
     ).block
@@ -105,14 +111,44 @@ def recorded_job(catalog: Catalog, item: pystac.Item) -> Job:
     recorded = {source["id"]: source["checksum"] for source in said["terracube:inputs"]}
     now = dict(job.inputs)
     changed = sorted(name for name in recorded if recorded[name] != now.get(name))
-    if changed or job.key != said["terracube:key"]:
+    # A table of lakes has a key of its own beside that of the products it was made of.
+    key = said.get("terracube:product_key", said["terracube:key"])
+    if changed or job.key != key:
         raise IntegrityError(
             "the inputs or the chain are no longer those that made the product",
             where=item.id,
-            expected=said["terracube:key"],
+            expected=key,
             got=f"{job.key}; changed or gone: {', '.join(changed) or 'none, so the chain has another version'}",
         )
     return job
+
+
+def _compare_table(
+    item: pystac.Item, job: Job, options: RunOptions, progress: ProgressCallback
+) -> Iterator[Comparison]:
+    """Summarise the polygons of a table again, and compare it column by column."""
+    from terracube.production.lakes import recorded_polygons, table_of  # brings all of water along
+
+    polygons, stored = recorded_polygons(item)
+    least = item.properties["terracube:polygons"]["min_valid"]
+    made = table_of(job, polygons, least, options, progress=progress)
+    for column in stored.columns:
+        old, new = stored[column], made[column] if column in made else stored[column].iloc[:0]
+        if len(old) != len(new):
+            yield Comparison(str(column), "table", len(old), len(old), math.inf)
+            continue
+        other = ~((old.to_numpy() == new.to_numpy()) | (old.isna().to_numpy() & new.isna().to_numpy()))
+        yield Comparison(str(column), "table", len(old), int(other.sum()), _gap(old[other], new[other]))
+
+
+def _gap(old: pd.Series, new: pd.Series) -> float:
+    """Give the largest difference of numbers; infinite where one is missing, or they are no numbers."""
+    if old.empty:
+        return 0.0
+    if old.dtype.kind != "f":
+        return math.inf
+    gap = np.abs(old.to_numpy() - new.to_numpy())
+    return math.inf if np.isnan(gap).any() else float(gap.max())
 
 
 def _compare(item: pystac.Item, job: Job, scratch: Scratch) -> Iterator[Comparison]:
