@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import reduce
+from functools import lru_cache, reduce
 from operator import add
 from typing import Any
 
@@ -33,7 +33,7 @@ from terracube.processing.water.coefficients import CoefficientSet
 from terracube.processing.water.noise import nominal
 from terracube.processing.water.retrievals import get_retrieval
 from terracube.processing.water.retrievals.base import Bands, Retrieval, Retrieved
-from terracube.processing.water.sensors import WaterSensor
+from terracube.processing.water.sensors import WaterSensor, load_water_sensor
 
 MISSING, NEGATIVE, OUTSIDE, SATURATED, BELOW_RANGE, ABOVE_RANGE, NOT_WATER, UNCLEAR = 1, 2, 4, 8, 16, 32, 64, 128
 REASONS: Mapping[str, int] = {
@@ -172,6 +172,26 @@ def assemble(
             values[f"{name}_algorithm"] = _beside(judged, _error(judged.value, product))
         products.append(product)
     return Assembly(tuple(products), compile_program(values), sensor, quantity)
+
+
+type Numbers = tuple[tuple[str, float], ...]
+
+
+@lru_cache(maxsize=64)
+def assembled(
+    names: tuple[str, ...],
+    sensor: str,
+    roles: tuple[str, ...],
+    quantity: str,
+    parts: tuple[str, ...],
+    noise: tuple[Numbers, Numbers],
+) -> Assembly:
+    """Assemble once what is asked for again and again: all products of a scene take a tenth of a second.
+
+    As :func:`assemble`, with the sensor by its name, and noise and shared noise as pairs of role and number.
+    """
+    own, shared = map(dict, noise)
+    return assemble(names, load_water_sensor(sensor), roles, quantity=quantity, parts=parts, noise=own, shared=shared)
 
 
 def _beside(judged: Judged, value: Expr) -> Judged:

@@ -8,9 +8,10 @@ import numpy as np
 import xarray as xr
 
 from terracube.processing.chain import ChainParameters, cube_origins
-from terracube.processing.water.asking import WaterParameters, observe
+from terracube.processing.water.asking import WaterParameters, index_options, observe, told_of
 from terracube.processing.water.assembly import NOT_WATER, UNCLEAR
 from terracube.processing.water.correction import correct
+from terracube.processing.water.mapping import WATER
 from terracube.processing.water.masks import mask
 from terracube.processing.water.masks.flags import DRY, NODATA, WET, bitmask, flag_attrs, water_attrs
 from terracube.processing.water.products import retrieve
@@ -45,15 +46,14 @@ def daily(cube: xr.Dataset, parameters: ChainParameters | dict[str, Any] | None 
     >>> daily(cube, {"products": ["spm_blend"]})["spm_blend"].values.round(1).tolist()
     [[15.6]]
     """
-    given = parameters if isinstance(parameters, WaterParameters) else WaterParameters.model_validate(parameters or {})
+    given = told_of(WATER.to_parameters(parameters))
     sensor = cube.attrs.get("sensor")
     if sensor is not None and not given.sensors:
         given = given.model_copy(update={"sensors": (str(sensor),)})
     told = observe(given, tuple(sorted(set(cube_origins(cube)), key=repr)))
-    seen = cube[[name for name in told.bands if name in cube.data_vars]]
+    seen = cube[[name for name in told.bands if name in cube.data_vars]].assign_attrs(quantity=told.quantity)
     if len(told.sensors) == 1:
         seen = seen.assign_attrs(sensor=told.sensors[0])
-    seen.attrs["quantity"] = told.quantity
     masks = _masks(seen, told)
     if told.correction in ("swir", "glint"):
         seen = correct(seen, told.correction)
@@ -71,11 +71,8 @@ def daily(cube: xr.Dataset, parameters: ChainParameters | dict[str, Any] | None 
 
 def _masks(cube: xr.Dataset, told: WaterParameters) -> dict[str, xr.DataArray]:
     if told.water_mask != "all":
-        threshold = "published" if told.threshold is None else told.threshold
-        options: dict[str, Any] = (
-            {} if told.water_mask == "wofs" else {"index": told.water_mask, "threshold": threshold}
-        )
-        found = mask(cube, "wofs" if told.water_mask == "wofs" else "indices", **options)
+        wofs = told.water_mask == "wofs"
+        found = mask(cube, "wofs") if wofs else mask(cube, "indices", **index_options(told))
         return {"water": found["water"], "flags": found["flags"]}
     seen = xr.concat([cube[name].notnull() for name in cube.data_vars], dim="band").any("band")
     water = (seen * np.uint8(WET) + ~seen * np.uint8(NODATA)).astype("uint8").assign_attrs(water_attrs())

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -27,28 +26,18 @@ from terracube.processing.water.asking import (
     sensor_of_origin,
     told_of,
 )
-from terracube.processing.water.assembly import NOT_WATER, PARTS, UNCLEAR, Assembly, assemble
+from terracube.processing.water.assembly import NOT_WATER, PARTS, UNCLEAR, assembled
 from terracube.processing.water.correction import correct
 from terracube.processing.water.masks import mask
 from terracube.processing.water.masks.flags import DRY, NODATA, WET, bitmask
 from terracube.processing.water.noise import band_noise
 from terracube.processing.water.period import most_often, over_dates
 from terracube.processing.water.retrievals import get_retrieval
-from terracube.processing.water.sensors import WaterSensor, load_water_sensor
+from terracube.processing.water.sensors import WaterSensor
 
 # Frequency of water, clear dates, flags of the mask; then for each product value, flags, and parts of the uncertainty.
 _FIRST = 3
 _NOTHING = bitmask(["nodata"])
-
-
-@lru_cache(maxsize=64)
-def _assembly(
-    products: tuple[str, ...], sensor: str, roles: tuple[str, ...], quantity: str, parts: tuple[str, ...],
-    noise: tuple[tuple[tuple[str, float], ...], ...],
-) -> Assembly:  # fmt: skip
-    own, shared = map(dict, noise)
-    known = load_water_sensor(sensor)
-    return assemble(products, known, roles, quantity=quantity, parts=parts, noise=own, shared=shared)
 
 
 def _parts(told: WaterParameters) -> tuple[str, ...]:
@@ -120,7 +109,7 @@ def _date(values: NDArray[np.float32], told: WaterParameters, sensor: WaterSenso
         bits = bits | np.where(wet, cube["flags"].values.reshape(-1), np.uint16(0))
     roles = tuple(str(name) for name in cube.data_vars if name in sensor.bands)
     noise = tuple(tuple(part.items()) for part in band_noise(cube, sensor))
-    found = _assembly(told.products, sensor.name, roles, made_of(told), _parts(told), noise)
+    found = assembled(told.products, sensor.name, roles, made_of(told), _parts(told), noise)
     seen = np.stack([np.where(wet, cube[role].values.reshape(-1), np.float32(np.nan)) for role in found.program.bands])
     products, flags = found.program.run(seen.astype("float32"))
     flags[:, water == DRY] = NOT_WATER

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -15,7 +14,7 @@ from numpy.typing import NDArray
 from terracube.core.errors import InputError
 from terracube.core.logging import get_logger
 from terracube.processing.chain import cube_origins
-from terracube.processing.water.assembly import MISSING, PARTS, REASONS, Assembly, Product, assemble, costs
+from terracube.processing.water.assembly import MISSING, PARTS, REASONS, Assembly, Product, assembled, costs
 from terracube.processing.water.noise import band_noise
 from terracube.processing.water.quantities import quantity_of, seen
 from terracube.processing.water.retrievals import evidence, get_retrieval, retrieval_names
@@ -94,11 +93,11 @@ def retrieve(
     uncertainty = (uncertainty,) if isinstance(uncertainty, str) else uncertainty
     parts = (PARTS if uncertainty else ()) if isinstance(uncertainty, bool) else tuple(uncertainty)
     task = _Task(asked, parts, dict(noise or {}), flags, on_missing)
-    seen = sensors_of(cube, sensor)
-    if len(set(seen)) <= 1:
-        return _retrieved(task, cube, load_water_sensor(seen[0]))
+    sensors = sensors_of(cube, sensor)
+    if len(set(sensors)) <= 1:
+        return _retrieved(task, cube, load_water_sensor(sensors[0]))
     # Each date with the numbers of its own sensor, and then in order again.
-    steps = {name: [step for step, one in enumerate(seen) if one == name] for name in dict.fromkeys(seen)}
+    steps = {name: [step for step, one in enumerate(sensors) if one == name] for name in dict.fromkeys(sensors)}
     made = [_retrieved(task, cube.isel(time=one), load_water_sensor(name)) for name, one in steps.items()]
     order = np.argsort(np.concatenate(list(steps.values())), kind="stable")
     every = {str(name): one[name] for one in made for name in one.data_vars}
@@ -146,30 +145,12 @@ def _retrieved(task: _Task, cube: xr.Dataset, sensor: WaterSensor) -> xr.Dataset
     possible = [name for name in task.names if name not in left_out] or task.names
     noise = own | dict(task.noise)
     numbers = tuple(sorted(noise.items())), tuple(sorted(shared.items()))
-    assembly = _assembled(tuple(possible), sensor.name, tuple(bands), quantity, task.parts, numbers)
+    assembly = assembled(tuple(possible), sensor.name, tuple(bands), quantity, task.parts, numbers)
     result = _run(assembly, cube, flags=task.flags)
     result.attrs |= {"quantity": quantity, "sensor": sensor.name}
     if left_out:
         result.attrs["left_out"] = json.dumps(left_out)
     return result
-
-
-type _Numbers = tuple[tuple[str, float], ...]
-
-
-@lru_cache(maxsize=32)
-def _assembled(
-    names: tuple[str, ...],
-    sensor: str,
-    bands: tuple[str, ...],
-    quantity: str,
-    parts: tuple[str, ...],
-    noise: tuple[_Numbers, _Numbers],
-) -> Assembly:
-    """Assemble, once for what is asked for again and again: all products of a scene take a tenth of a second."""
-    own, shared = (dict(one) for one in noise)
-    known = load_water_sensor(sensor)
-    return assemble(names, known, bands, quantity=quantity, parts=parts, noise=own, shared=shared)
 
 
 def _check(cube: xr.Dataset, bands: Sequence[str]) -> None:
