@@ -288,6 +288,46 @@ class TestCovering:
             Grid.covering([], like=native)
 
 
+class TestZoom:
+    @given(grids(), st.integers(1, 40))
+    def test_finer_moves_no_edge(self, grid, factor):
+        """Cut pixels cover what the whole ones did."""
+        cut = grid.finer(factor)
+        assert cut.shape == (grid.shape.y * factor, grid.shape.x * factor)
+        assert self._apart(cut, grid) < 2 / _FRACTION * factor
+
+    @given(grids(), st.integers(1, 40))
+    def test_coarser_and_finer_again(self, grid, factor):
+        """Joined pixels, cut again, are the pixels they were, as far as all of a coarse one are there."""
+        wide = grid.window(YX(0, 0), YX(grid.shape.y + 2 * factor, grid.shape.x + 2 * factor))
+        again = wide.coarser(factor).finer(factor)
+        assert again.resolution == pytest.approx(grid.resolution)
+        edges = np.array([again.bounds.top / grid.resolution.y, again.bounds.left / grid.resolution.x]) - grid.phase
+        assert np.abs(edges - np.round(edges)).max() < 2 / _FRACTION * factor
+
+    @staticmethod
+    def _apart(one, other):
+        """Give how far edges lie apart, in pixels."""
+        size = np.abs(np.array([*other.resolution, *other.resolution])[[1, 0, 1, 0]])
+        return (np.abs(np.array(one.bounds) - other.bounds) / size).max()
+
+    @given(grids(), st.sampled_from([1, 2, 8]))
+    def test_coarse_pixels_do_not_depend_on_the_window(self, grid, factor):
+        """Coarse pixels are counted from where the grid counts: a window of it has some of them."""
+        try:
+            part = grid.window(YX(1, 1), YX(max(1, grid.shape.y - 1), max(1, grid.shape.x - 1))).coarser(factor)
+        except InputError:
+            return
+        whole = grid.coarser(factor)
+        assert part.same_pixels(whole)
+        assert part.bounds.left >= grid.bounds.left - abs(grid.resolution.x) * 1e-5
+
+    def test_a_region_smaller_than_one(self, native):
+        """Where not one whole coarse pixel is left, it is said."""
+        with pytest.raises(InputError, match="smaller than one coarse pixel"):
+            native.window(YX(0, 0), YX(3, 3)).coarser(1000)
+
+
 class TestPlainValues:
     @given(grids())
     def test_round_trip(self, grid):

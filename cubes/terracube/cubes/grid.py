@@ -301,6 +301,40 @@ class Grid:
         left, right = cover(box.left / size.x, box.right / size.x, phase.x)
         return replace(self, offset=YX(top, left), shape=YX(bottom - top, right - left))
 
+    def finer(self, factor: int) -> Grid:
+        """Cut each pixel into ``factor`` x ``factor``."""
+        edges = [split(phase * factor) for phase in self.phase]
+        return replace(
+            self,
+            resolution=Pair(self.resolution.y / factor, self.resolution.x / factor),
+            phase=Pair(edges[0][0], edges[1][0]),
+            offset=YX(self.offset.y * factor + edges[0][1], self.offset.x * factor + edges[1][1]),
+            shape=YX(self.shape.y * factor, self.shape.x * factor),
+        )
+
+    def coarser(self, factor: int) -> Grid:
+        """Join ``factor`` x ``factor`` pixels into one, counted from where the grid counts, as far as all are in it.
+
+        Raises
+        ------
+        InputError
+            If not one whole pixel is left.
+        """
+        # The phase is kept in whole parts, so it may move edges by a millionth of a pixel.
+        phase = Pair(*(split(phase / factor)[0] for phase in self.phase))
+        first = YX(-(-self.offset.y // factor), -(-self.offset.x // factor))
+        ends = ((self.offset.y + self.shape.y) // factor, (self.offset.x + self.shape.x) // factor)
+        shape = YX(ends[0] - first.y, ends[1] - first.x)
+        if min(shape) < 1:
+            raise InputError(
+                "the region is smaller than one coarse pixel",
+                where="grid",
+                expected=f"at least {factor} x {factor} pixels",
+                got=f"{self.shape.y} x {self.shape.x}",
+            )
+        size = Pair(self.resolution.y * factor, self.resolution.x * factor)
+        return replace(self, resolution=size, phase=phase, offset=first, shape=shape)
+
     def same_pixels(self, other: Grid) -> bool:
         """Tell whether both grids divide the plane into the same pixels."""
         mine, theirs = (self.crs, self.resolution, self.phase), (other.crs, other.resolution, other.phase)

@@ -1,19 +1,19 @@
 """Chains: a named, versioned way from a cube to product layers, the same from a notebook, a schedule or a request.
 
 A chain says what it reads, what it gives, and its stages. A *map* stage turns a block of the cube into a block of
-layers and never looks beyond it; a *finish* stage, where there is one, sees what the first gave with a margin of its
-neighbours. Parameters are a frozen, typed model that is JSON and nothing else; the digest of name, version and
-parameters stands for the chain in every product's key. What is too large for JSON, like a trained model, is handed
-over beside the parameters, which hold its digest.
+layers and never looks beyond it, or its margin; a *finish* stage, where there is one, sees what the first gave with a
+margin of its neighbours; a *survey* looks at the whole grid before, for what no block can know. Parameters are a
+frozen, typed model that is JSON and nothing else; the digest of name, version and parameters stands for the chain in
+every product's key. What is too large for JSON, like a trained model, is handed over beside the parameters, which hold
+its digest.
 """
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import dask.array as da
 import numpy as np
@@ -21,18 +21,21 @@ import pystac
 import xarray as xr
 from dask.delayed import Delayed, delayed
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
 
 from terracube.core.digest import sha256_of
-from terracube.core.errors import InputError, NotFoundError
-from terracube.core.sensors import sensor_of
+from terracube.core.errors import InputError
 from terracube.core.validation import validated
 from terracube.cubes import YX, CubePlan, CubeSpec, Grid, as_array, plan_cube, read_scenes
 from terracube.cubes.blocks import BlockReader
-from terracube.cubes.load import DEFAULT_BLOCK, map_plan
+from terracube.cubes.load import DEFAULT_BLOCK, map_plan, plan_node
+from terracube.cubes.sources import Given
 from terracube.cubes.storage import Layer, LayerClass
-from terracube.cubes.storage.layers import strips
+from terracube.cubes.storage.layers import TILE, strips
 from terracube.processing.estimate import Estimate, source_bytes
+from terracube.processing.origins import Origin, cube_origins, origin_of, plan_origins
+from terracube.processing.stages import Block, ChainParameters, Context, Finish, Map, Place, Survey
+
+__all__ = ["Block", "Chain", "ChainParameters", "Context", "Finish", "Intake", "Map", "Place", "Survey"]
 
 _BYTES = 4
 # A strip this size keeps a block's observations small beside its result, and is long enough for the kernels.
@@ -40,73 +43,23 @@ _STRIP_PIXELS = (8_192, 65_536)
 _STRIP_BYTES = 1 << 25
 
 
-class ChainParameters(BaseModel):
-    """What every chain can be told about the observations it takes."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-    bands: tuple[str, ...] = Field(min_length=1, max_length=16, description="role names of the bands")
-    mask: Annotated[str, Field(max_length=40)] | tuple[int, ...] = Field(
-        default="clear",
-        description="a rule of the sensor by name ('clear'), or the classes of its mask layer that are left out",
-    )
-    groupby: Literal["solar_day", "scene"] = Field(
-        default="solar_day", description="solar_day: scenes of one day are one date; scene: each is a date"
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """What saw an observation."""
-
-    platform: str | None = None
-    instruments: tuple[str, ...] = ()
-    quantity: str | None = None
-    """What the bands hold: ``rhos``, ``rhow`` or ``rrs``."""
+_WHOLE = (slice(None), slice(None))
 
 
 @dataclass(frozen=True)
-class Context:
-    """What a stage knows beside the pixels; the same for all blocks."""
+class Intake:
+    """How a chain takes what is no series of scenes, like pairs with the geometry of their stack."""
 
-    parameters: ChainParameters
-    dates: NDArray[np.datetime64] | None = None
-    """Day of each step of time, datetime64[D]; ``None`` where the cube has no times."""
-    origins: tuple[Origin, ...] | None = None
-    """What saw each step of time; ``None`` where the chain does not ask for it."""
-    resource: Any = None
-    """What the parameters name by its digest, or where to find it."""
-
-
-Block = Callable[[NDArray[np.float32], Context], NDArray[np.float32]]
-
-
-@dataclass(frozen=True)
-class Map:
-    """A stage that turns each block into another, alone."""
-
-    name: str
-    block: Block
-    """From (time, band, y, x) to (layer, y, x)."""
-    copies: float | Callable[[ChainParameters], float] = 2.0
-    """Arrays of the size of its input that it holds at once: strips are cut, and memory is estimated, by it."""
-
-    def held(self, parameters: ChainParameters) -> float:
-        """Give how many arrays of the size of its input it holds at once."""
-        return self.copies(parameters) if callable(self.copies) else self.copies
-
-
-@dataclass(frozen=True)
-class Finish:
-    """A stage that turns what the first gave of a block into layers, and may see a margin of the blocks around it."""
-
-    name: str
-    block: Block
-    """From (value, y, x) to (layer, y, x); beyond the edge of the grid there is nothing, not even missing values."""
-    values: Callable[[ChainParameters], int]
-    """How many values per pixel the first stage gives."""
-    halo: Callable[[ChainParameters], int]
-    """Pixels of margin."""
+    part: Callable[[Iterable[pystac.Item]], tuple[list[pystac.Item], list[pystac.Item]]]
+    """Part items into those that are the steps, and those that hold what does not change."""
+    examine: Callable[[ChainParameters, Sequence[pystac.Item]], ChainParameters]
+    """Fill in what the steps decide, from their items; the same whatever their order."""
+    steps: Callable[[CubePlan], Any]
+    """Tell of the steps of a plan what the stages need beside their dates."""
+    statics: Callable[[ChainParameters], tuple[str, ...]]
+    """Layers that do not change, by name."""
+    cube: Callable[[xr.Dataset, dict[str, Any]], xr.Dataset]
+    """Make the layers of a cube that is loaded already; lazy in, lazy out."""
 
 
 @dataclass(frozen=True)
@@ -129,6 +82,10 @@ class Chain:
     """What the numbers of layers of classes mean, by layer, as the resource has it."""
     observe: Callable[[ChainParameters, tuple[Origin, ...]], ChainParameters] | None = None
     """Fill in what the observations decide, like bands, where a sensor's own numbers are used."""
+    surveys: tuple[Survey, ...] = ()
+    """Looks at the whole grid, each after the one before; a chain that has some takes items, or has an intake."""
+    intake: Intake | None = None
+    """How it takes what is no series of scenes."""
 
     def to_parameters(self, values: ChainParameters | dict[str, Any] | None = None) -> ChainParameters:
         """Accept parameters as a model or plain JSON values.
@@ -163,6 +120,8 @@ class Chain:
         InputError
             If a scene does not tell what the chain must know.
         """
+        if self.intake is not None:
+            return self.intake.examine(parameters, sorted(items, key=lambda item: item.id))
         if self.observe is None:
             return parameters
         found = {origin_of(item.collection_id or "", item.properties) for item in items}
@@ -189,6 +148,9 @@ class Chain:
         cube = len(plan.groups) * len(plan.spec.bands) * _BYTES
         held = self.stage.held(parameters)
         strip = min(side_y * side_x, max(_strip_pixels(plan, held), side_x)) * held * cube
+        if self._sees_wide:
+            zoom, halo = self._zoom(parameters), self._halo(parameters)
+            strip = (side_y * zoom + 2 * halo) * (side_x * zoom + 2 * halo) * held * cube
         between = 0 if self.finish is None else self.finish.values(parameters)
         whole = side_y * side_x * (source_bytes(plan) + 2 * (layers + between) * _BYTES)
         rows, cols = (len(pieces) for pieces in plan.grid.chunks(block))
@@ -205,46 +167,158 @@ class Chain:
         self, items: Iterable[pystac.Item], grid: Grid, parameters: ChainParameters, *, on_error: str = "raise"
     ) -> CubePlan:
         """Settle what is read for these items on this grid."""
-        scenes = read_scenes(items, parameters.bands, on_error=on_error)
+        wanted = items if self.intake is None else self.intake.part(items)[0]
+        scenes = read_scenes(wanted, parameters.bands, mask=parameters.mask is not None, on_error=on_error)
         spec = CubeSpec(parameters.bands, parameters.mask, parameters.groupby)
         return plan_cube(scenes, spec, grid)
 
+    def plan_static(
+        self, items: Iterable[pystac.Item], grid: Grid, parameters: ChainParameters, *, given: Given | None = None
+    ) -> CubePlan | None:
+        """Settle what is read of layers that do not change; ``None`` where there are none.
+
+        Raises
+        ------
+        InputError
+            If several items hold them.
+        """
+        names = () if self.intake is None else self.intake.statics(parameters)
+        if self.intake is None or not names:
+            return None
+        holders = self.intake.part(items)[1]
+        if len(holders) != 1:
+            raise InputError(
+                "not one item has the layers that do not change",
+                where=", ".join(names),
+                expected="one item of geometry",
+                got=", ".join(item.id for item in holders) or "none",
+            )
+        scenes = read_scenes(holders, names, mask=False, given=given)
+        return plan_cube(scenes, CubeSpec(names, None, "scene"), grid)
+
     def run(
-        self, plan: CubePlan, parameters: ChainParameters, *, block: int = DEFAULT_BLOCK, resource: Any = None
+        self,
+        plan: CubePlan,
+        parameters: ChainParameters,
+        *,
+        block: int = DEFAULT_BLOCK,
+        resource: Any = None,
+        static: CubePlan | None = None,
+        found: Mapping[str, Any] | None = None,
     ) -> xr.DataArray:
         """Give the lazy product of a plan: (layer, y, x), one task per block.
 
         A task reads and reduces its block in strips, so that it never holds the whole block of observations.
+
+        Parameters
+        ----------
+        plan, parameters, resource
+        block : int
+            Pixels along each side of a block.
+        static : CubePlan
+            As :meth:`plan_static` gives it.
+        found : mapping
+            What the surveys found, where they were made before; else they are made with the product.
         """
         names = [layer.name for layer in self.layers(parameters)]
-        dates = np.array(plan.dates, "datetime64[D]")
-        origins = None if self.observe is None else _origins(plan)
-        handed = self._node(Context(parameters, dates, origins, resource))
-        return map_plan(
-            plan, self._block, block=block, layers=names, name=self._task(parameters), handed=(handed,)
-        ).rename(self.name)
+        shared = self._node(self._context(plan, parameters, resource))
+        known = self.survey(plan, parameters, resource=resource, static=static) if found is None else found
+        name = self._task(parameters) if static is None else f"{self._task(parameters)}-{static.digest[:12]}"
+        handed = (shared, None if static is None else plan_node(static), known)
+        return map_plan(plan, self._block, block=block, layers=names, name=name, handed=handed).rename(self.name)
 
-    def _block(self, plan: CubePlan, target: Grid, context: Context) -> NDArray[np.float32]:
+    def survey(
+        self, plan: CubePlan, parameters: ChainParameters, *, resource: Any = None, static: CubePlan | None = None
+    ) -> Delayed | dict[str, Any]:
+        """Look at the whole grid for what no block can know, lazily: a mapping of JSON values; empty without surveys.
+
+        One task per square of 256 pixels and survey; their names begin with ``survey-``.
+        """
+        found: Delayed | dict[str, Any] = {}
+        shared = self._node(self._context(plan, parameters, resource))
+        for survey in self.surveys:
+            if not survey.needed(parameters):
+                continue
+            name = f"{survey.name}-{self._task(parameters)}-{plan.digest[:16]}"
+            fixed = None if static is None else plan_node(static)
+            parts = [
+                delayed(self._part, pure=True)(
+                    survey, plan_node(plan), tile, shared, fixed, found, dask_key_name=f"survey-{name}-{number}"
+                )
+                for number, tile in enumerate(_squares(plan.grid))
+            ]
+            found = delayed(_joined)(survey, parts, shared, found, dask_key_name=f"found-{name}")
+        return found
+
+    def _part(
+        self, survey: Survey, plan: CubePlan, tile: Grid, context: Context, static: CubePlan | None,
+        found: Mapping[str, Any],
+    ) -> Any:  # fmt: skip
+        values = BlockReader(plan, tile).rows(0, tile.shape.y)
+        place = Place(tile, _WHOLE, _static(static, tile))
+        return survey.part(values, replace(context, found=found, place=place))
+
+    def _context(self, plan: CubePlan, parameters: ChainParameters, resource: Any) -> Context:
+        dates = np.array(plan.dates, "datetime64[D]")
+        origins = None if self.observe is None else plan_origins(plan)
+        return Context(parameters, dates, origins, resource, None if self.intake is None else self.intake.steps(plan))
+
+    def _block(
+        self, plan: CubePlan, target: Grid, context: Context, static: CubePlan | None, found: Mapping[str, Any]
+    ) -> NDArray[np.float32]:
+        context = replace(context, found=found)
+        if self._sees_wide:
+            return self._wide(plan, target, context, static)
         if self.finish is None:
-            return self._strips(plan, target, context, len(self.layers(context.parameters)))
+            return self._strips(plan, target, context, static)
         halo = self.finish.halo(context.parameters)
         wide, inner = _widened(target, plan.grid, halo)
-        between = self._strips(plan, wide, context, self.finish.values(context.parameters))
+        between = self._strips(plan, wide, context, static)
         return np.ascontiguousarray(self.finish.block(between, context)[:, *inner])
 
-    def _strips(self, plan: CubePlan, target: Grid, context: Context, values: int) -> NDArray[np.float32]:
-        out = np.empty((values, *target.shape), "float32")
+    def _values(self, parameters: ChainParameters) -> int:
+        """Count what the first stage gives of a pixel."""
+        return len(self.layers(parameters)) if self.finish is None else self.finish.values(parameters)
+
+    def _strips(self, plan: CubePlan, target: Grid, context: Context, static: CubePlan | None) -> NDArray[np.float32]:
+        out = np.empty((self._values(context.parameters), *target.shape), "float32")
         reader = BlockReader(plan, target)
         held = self.stage.held(context.parameters)
         for start, stop in strips(target.shape.y, max(1, _strip_pixels(plan, held) // target.shape.x)):
-            out[:, start:stop] = self.stage.block(reader.rows(start, stop), context)
+            here = target.window(YX(start, 0), YX(stop - start, target.shape.x))
+            placed = replace(context, place=Place(here, _WHOLE, _static(static, here)))
+            out[:, start:stop] = self.stage.block(reader.rows(start, stop), placed)
         return out
+
+    @property
+    def _sees_wide(self) -> bool:
+        return self.stage.halo is not None or self.stage.zoom is not None
+
+    def _zoom(self, parameters: ChainParameters) -> int:
+        return 1 if self.stage.zoom is None else self.stage.zoom(parameters)
+
+    def _halo(self, parameters: ChainParameters) -> int:
+        return 0 if self.stage.halo is None else self.stage.halo(parameters)
+
+    def _wide(self, plan: CubePlan, target: Grid, context: Context, static: CubePlan | None) -> NDArray[np.float32]:
+        """Run the first stage on the observations of a block with their margin, at their own resolution."""
+        zoom = self._zoom(context.parameters)
+        fine = replace(plan, grid=plan.grid.finer(zoom))
+        wide, inner = _widened(target.finer(zoom), fine.grid, self._halo(context.parameters))
+        values = BlockReader(fine, wide).rows(0, wide.shape.y)
+        return self.stage.block(values, replace(context, place=Place(wide, inner, _static(static, wide))))
+
+    def product_grid(self, grid: Grid, parameters: ChainParameters) -> Grid:
+        """Give the grid of the product of observations on a grid."""
+        return grid.coarser(self._zoom(parameters))
 
     def _node(self, context: Context) -> Delayed:
         """Make what all blocks share a graph node: it travels to each worker once, not with each block."""
         dates = "" if context.dates is None else sha256_of([str(day) for day in context.dates])[:12]
         if context.origins is not None:
             dates = sha256_of([dates, *map(repr, context.origins)])[:12]
+        if context.steps is not None:
+            dates = sha256_of([dates, repr(context.steps)])[:12]
         node: Delayed = delayed(context, name=f"context-{self._task(context.parameters)}-{dates}", traverse=False)
         return node
 
@@ -280,6 +354,9 @@ class Chain:
         xarray.Dataset
             One variable (y, x) per layer.
         """
+        if isinstance(source, xr.Dataset) and self.intake is not None:
+            told = parameters.model_dump() if isinstance(parameters, ChainParameters) else dict(parameters or {})
+            return self.intake.cube(source, told)
         if isinstance(source, xr.Dataset | xr.DataArray):
             cube = as_array(source)
             given = parameters.model_dump() if isinstance(parameters, ChainParameters) else dict(parameters or {})
@@ -295,8 +372,10 @@ class Chain:
             raise InputError("a chain on items needs a grid", where="grid", todo="give grid=Grid.from_bbox(...)")
         items = list(source)
         known = self.observed(self.settled(parameters, resource), items)
-        plan = self.plan(items, grid, known)
-        return self.to_dataset(self.run(plan, known, block=block, resource=resource), known, resource)
+        plan = self.plan(items, self.product_grid(grid, known), known)
+        static = self.plan_static(items, plan.grid, known)
+        made = self.run(plan, known, block=block, resource=resource, static=static)
+        return self.to_dataset(made, known, resource)
 
     def _apply(
         self, cube: xr.DataArray, parameters: ChainParameters, origins: tuple[Origin, ...] | None, resource: Any
@@ -349,63 +428,29 @@ class Chain:
         return xr.Dataset(variables, attrs={"title": self.title})
 
 
-def origin_of(collection: str, properties: Mapping[str, Any]) -> Origin:
-    """Tell what saw a scene, as its item and the description of its sensor say."""
-    try:
-        declared = sensor_of(collection).reflectance.get("quantity")
-    except NotFoundError:  # a collection without a description here
-        declared = None
-    platform, quantity = properties.get("platform"), properties.get("terracube:quantity", declared)
-    instruments = properties.get("instruments")
-    aboard = tuple(sorted(map(str, instruments))) if isinstance(instruments, list | tuple) else ()
-    return Origin(str(platform) if platform else None, aboard, str(quantity) if quantity else None)
+def _squares(grid: Grid) -> Iterator[Grid]:
+    """Give squares of 256 pixels that lie where the grid counts from, whatever part of it this is, in row order."""
+    ends = [_cuts(grid.offset[axis], grid.shape[axis]) for axis in (0, 1)]
+    for top, bottom in ends[0]:
+        for left, right in ends[1]:
+            yield grid.window(YX(top, left), YX(bottom - top, right - left))
 
 
-def _origins(plan: CubePlan) -> tuple[Origin, ...]:
-    """Tell what saw each step of time, which must be one thing."""
-    found = []
-    for day, group in zip(plan.dates, plan.groups, strict=True):
-        seen = {origin_of(scene.collection, scene.properties) for scene in group}
-        if len(seen) > 1:
-            raise InputError(
-                "one date was seen by several sensors",
-                where=str(day),
-                got="; ".join(sorted(map(repr, seen))),
-                todo='groupby="scene", or filter by platform',
-            )
-        found.append(seen.pop())
-    return tuple(found)
+def _cuts(offset: int, size: int) -> list[tuple[int, int]]:
+    first = -(offset % TILE)
+    return [(max(start, 0), min(start + TILE, size)) for start in range(first, size, TILE)]
 
 
-def cube_origins(cube: xr.Dataset | xr.DataArray) -> tuple[Origin, ...]:
-    """Tell what saw each step of time of a cube, as its attributes say; nothing is told of cubes from elsewhere."""
-    steps = cube.sizes.get("time", 1)
-    quantity = cube.attrs.get("quantity")
-    try:
-        told = json.loads(cube.attrs["terracube:cube"])
-        known = list(zip(told["times"], map(tuple, told["platforms"]), strict=True))
-        instruments = tuple(told.get("instruments", ()))
-    except (KeyError, TypeError, ValueError):
-        return (Origin(None, (), quantity),) * steps
-    aboard = _aboard(cube, known, steps)
-    return tuple(Origin(one[0] if len(one) == 1 else None, instruments, quantity) for one in aboard)
+def _joined(survey: Survey, parts: Sequence[Any], context: Context, before: Mapping[str, Any]) -> dict[str, Any]:
+    return {**before, **survey.join(parts, replace(context, found=before))}
 
 
-def _aboard(
-    cube: xr.Dataset | xr.DataArray, known: list[tuple[str, tuple[str, ...]]], steps: int
-) -> list[tuple[str, ...]]:
-    """Give the platforms of each step by its time: dates may have been taken out or put in another order since."""
-    every = {one for _, one in known}
-    if "time" not in cube.coords:
-        return [next(iter(every)) if len(every) == 1 else ()] * steps
-    now = [str(time) for time in cube["time"].values.astype("datetime64[ns]").reshape(-1)]
-    if now == [time for time, _ in known]:
-        return [one for _, one in known]
-    seen: dict[str, set[tuple[str, ...]]] = {}
-    for time, one in known:
-        seen.setdefault(time, set()).add(one)
-    found = [seen.get(time, every) for time in now]
-    return [next(iter(one)) if len(one) == 1 else () for one in found]
+def _static(plan: CubePlan | None, target: Grid) -> NDArray[np.float32]:
+    """Read what does not change, (band, y, x)."""
+    if plan is None:
+        return np.empty((0, *target.shape), "float32")
+    values: NDArray[np.float32] = BlockReader(plan, target).rows(0, target.shape.y)[0]
+    return values
 
 
 def _banded(cube: xr.DataArray, bands: tuple[str, ...]) -> xr.DataArray:

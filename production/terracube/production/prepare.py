@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pystac
 import xarray as xr
+from dask.delayed import Delayed
 
 from terracube.core.digest import sha256_of
-from terracube.core.errors import BudgetError, EmptyResultError, InputError, LeftOut, TerraCubeError
+from terracube.core.errors import AssetError, BudgetError, EmptyResultError, InputError, LeftOut, TerraCubeError
 from terracube.core.sensors import sensor_of
 from terracube.cubes import CubePlan, Grid, Scene, SceneSet, plan_cube, read_scenes
 from terracube.cubes.plan import CubeSpec, mask_classes
@@ -54,15 +55,23 @@ class Job:
     """sha256 of chain digest, grid and inputs."""
     model: StoredModel | None = None
     """What the parameters name by its digest."""
+    static: CubePlan | None = None
+    """What is read of layers that do not change."""
 
     @property
     def resource(self) -> Any:
         """What is handed to the blocks beside the parameters."""
         return None if self.model is None else self.model.file
 
-    def run(self, block: int) -> xr.DataArray:
-        """Give the lazy product (layer, y, x)."""
-        return self.chain.run(self.plan, self.parameters, block=block, resource=self.resource)
+    def survey(self) -> Delayed | dict[str, Any]:
+        """Look at the whole grid for what no block can know, lazily."""
+        return self.chain.survey(self.plan, self.parameters, resource=self.resource, static=self.static)
+
+    def run(self, block: int, found: Mapping[str, Any]) -> xr.DataArray:
+        """Give the lazy product (layer, y, x), with what the survey found."""
+        return self.chain.run(
+            self.plan, self.parameters, block=block, resource=self.resource, static=self.static, found=found
+        )
 
 
 def find_items(catalog: Catalog, request: RunRequest) -> list[pystac.Item]:
@@ -129,33 +138,43 @@ def prepare(
     model = _model(catalog, chain, asked, request.collection)
     gone = {left.id for left in without}
     known = {item.id: item for item in items if item.id not in gone}
-    parameters = chain.observed(chain.settled(asked, None if model is None else model.file), known.values())
+    steps, fixed = (list(known.values()), []) if chain.intake is None else chain.intake.part(known.values())
+    parameters = chain.observed(chain.settled(asked, None if model is None else model.file), steps)
     _check_bands(request.collection, parameters.bands)
     # A product is made of files whose checksums are in the catalogue, and of nothing else.
-    scenes = read_scenes(known.values(), parameters.bands, on_error="skip", given=Given(local=True))
+    given, masked = Given(local=True), parameters.mask is not None
+    scenes = read_scenes(steps, parameters.bands, mask=masked, on_error="skip", given=given)
     good, broken = verified(catalog, scenes, known)
     left_out = tuple(sorted({*without, *scenes.left_out, *broken}, key=lambda left: left.id))
     if not good:
         told = "; ".join(f"{left.id}: {left.reason}" for left in left_out)
         raise EmptyResultError("no scene is usable", where=request.collection, got=told)
-    settled = parameters.model_copy(update={"mask": mask_classes(SceneSet(good), parameters.mask)})
-    target = grid or settle_grid(request, good)
+    target = grid or chain.product_grid(settle_grid(request, good), parameters)
     used = tuple(scene for scene in good if _meets(scene, target))
     if not used:
         raise EmptyResultError("no scene reaches the grid", expected=str(target.bounds), got=f"{len(good)} scenes")
+    if chain.intake is not None and len(used) < len(steps):
+        # Dates that only those left out had are no dates of the product.
+        parameters = chain.observed(chain.settled(asked), [known[scene.id] for scene in used])
+    settled = parameters.model_copy(update={"mask": mask_classes(SceneSet(good), parameters.mask)})
     spec = CubeSpec(settled.bands, settled.mask, settled.groupby)
-    inputs = tuple((scene.id, scene_checksum(scene, known[scene.id])) for scene in used)
+    static = chain.plan_static(fixed, target, settled, given=given)
+    held = () if static is None else static.groups[0]
+    if static is not None and (problems := [gone for scene in held for gone in catalog.verify(known[scene.id])]):
+        raise AssetError("the layers that do not change are no longer what was ingested", got="; ".join(problems))
+    inputs = tuple((scene.id, scene_checksum(scene, known[scene.id])) for scene in (*used, *held))
     return Job(
         request=request,
         chain=chain,
         parameters=settled,
         layers=chain.product(settled, None if model is None else model.file),
         plan=plan_cube(SceneSet(used), spec, target),
-        items=tuple(known[scene.id] for scene in used),
+        items=tuple(known[scene.id] for scene in (*used, *held)),
         inputs=inputs,
         left_out=left_out,
         key=product_key(_digest(chain, settled), target.as_dict(), inputs),
         model=model,
+        static=static,
     )
 
 
@@ -317,7 +336,7 @@ def _size(count: float) -> str:
 
 def explain(error: TerraCubeError, job: Job) -> LeftOut | None:
     """Name the scene that a reading error inside a block belongs to, if it is one of the job's."""
-    for group in job.plan.groups:
+    for group in (*job.plan.groups, *(() if job.static is None else job.static.groups)):
         for scene in group:
             paths = [source.path for source in (*scene.bands.values(), *([scene.mask] if scene.mask else []))]
             # A reader may say which tile of the file it was.

@@ -205,7 +205,10 @@ def provenance_of(job: Job) -> Provenance:
 def _lineage(job: Job) -> str:
     dates, scenes = len(job.plan.groups), len(job.items)
     spec = job.plan.spec
-    masked = ", ".join(map(str, spec.masked)) if isinstance(spec.masked, tuple) else f"by the rule {spec.masked!r}"
+    if job.chain.intake is not None:
+        return f"{job.chain.title} of {scenes} items{_operations(job)}. Resampling: nearest neighbour."
+    classes = ", ".join(map(str, spec.masked)) if isinstance(spec.masked, tuple) else f"by the rule {spec.masked!r}"
+    masked = "" if spec.masked is None else classes
     return (
         f"{job.chain.title} of {scenes} scenes on {dates} dates. Scenes of one solar day are placed in order of time "
         "and id; a pixel of a band takes the first that is clear there and has a value. "

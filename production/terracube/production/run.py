@@ -20,7 +20,7 @@ from terracube.core.files import STAGING_PREFIX, remove
 from terracube.core.logging import get_logger
 from terracube.core.progress import CancelToken, ProgressCallback, silent
 from terracube.core.settings import settings
-from terracube.cubes.engine import Scheduler, run_blocks
+from terracube.cubes.engine import Scheduler, computing, run_blocks
 from terracube.cubes.storage import Scratch
 from terracube.processing import Estimate
 from terracube.production.prepare import DEFAULT_MEMORY, Job, choose_block, explain, find_items, prepare, rejected
@@ -183,11 +183,13 @@ def _make(context: _Context, job: Job, estimate: Estimate, newest: pystac.Item |
     with catalog.stage(item_id) as folder:
         with scratch_for(job, folder, estimate.block) as scratch:
             with clock.stage("compute"):
-                compute(job, scratch, context.options.scheduler, context.progress, context.cancel)
+                found = compute(job, scratch, context.options.scheduler, context.progress, context.cancel)
             with clock.stage("write"):
                 threads = context.options.scheduler.concurrency
                 item = write_product(job, scratch, folder, item_id=item_id, seconds=clock.seconds, threads=threads)
         item.properties["version"] = str(version)
+        if found:
+            item.properties["terracube:found"] = found
         updates = [] if newest is None else [link_versions(item, newest)]
         catalog.add_collection(product_collection(job.chain))
         with clock.stage("publish"):
@@ -200,16 +202,25 @@ def compute(
     scheduler: Scheduler,
     progress: ProgressCallback = silent,
     cancel: CancelToken | None = None,
-) -> None:
+) -> dict[str, Any]:
     """Compute all pixels of a job into a scratch folder.
+
+    Returns
+    -------
+    dict
+        What surveys of the whole grid found; empty for chains without.
 
     Raises
     ------
     EmptyResultError
         If no pixel has a clear observation.
     """
-    if run_blocks(job.run(scratch.block), scratch, scheduler=scheduler, progress=progress, cancel=cancel):
-        return
+    with computing(scheduler, tasks="survey-", progress=progress, cancel=cancel):
+        survey = job.survey()
+        found: dict[str, Any] = survey if isinstance(survey, dict) else survey.compute()
+    made = job.run(scratch.block, found)
+    if run_blocks(made, scratch, scheduler=scheduler, progress=progress, cancel=cancel):
+        return found
     raise EmptyResultError(
         "no clear observation is left after masking, so no product was written",
         where=job.request.datetime,

@@ -9,7 +9,8 @@ from pydantic import Field
 
 from terracube.core.errors import EmptyResultError, InputError, MetadataError
 from terracube.core.logging import get_logger
-from terracube.processing.chain import ChainParameters, Origin
+from terracube.processing.chain import ChainParameters
+from terracube.processing.origins import Origin
 from terracube.processing.water.assembly import assemble, costs
 from terracube.processing.water.masks.indices import water_index, water_indices
 from terracube.processing.water.retrievals import get_retrieval

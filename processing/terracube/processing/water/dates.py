@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from terracube.processing.chain import ChainParameters, cube_origins
+from terracube.processing.chain import ChainParameters
+from terracube.processing.origins import cube_origins
 from terracube.processing.water.asking import WaterParameters, index_options, observe, told_of
 from terracube.processing.water.assembly import NOT_WATER, UNCLEAR
 from terracube.processing.water.correction import correct

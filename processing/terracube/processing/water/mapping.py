@@ -16,7 +16,8 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from terracube.cubes.storage import Layer, LayerClass
-from terracube.processing.chain import Chain, ChainParameters, Context, Finish, Map, Origin
+from terracube.processing.chain import Chain, ChainParameters, Context, Finish, Map
+from terracube.processing.origins import Origin
 from terracube.processing.registry import register
 from terracube.processing.water.asking import (
     WaterParameters,

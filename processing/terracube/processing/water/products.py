@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from terracube.core.errors import InputError
 from terracube.core.logging import get_logger
-from terracube.processing.chain import cube_origins
+from terracube.processing.origins import cube_origins
 from terracube.processing.water.assembly import MISSING, PARTS, REASONS, Assembly, Product, assembled, costs
 from terracube.processing.water.noise import band_noise
 from terracube.processing.water.quantities import quantity_of, seen
