@@ -10,8 +10,9 @@ One room per noun: :mod:`samples`, :mod:`indices`, :mod:`features`, :mod:`models
 :mod:`accuracy` and :mod:`change`.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from terracube.core.lazy import lazy_names
 
 if TYPE_CHECKING:
     from terracube.processing.landcover import accuracy, change, features, indices, models, post, samples
@@ -42,7 +43,6 @@ _HOMES = {
     "relief": ("terrain",),
     "trainer": ("Training", "train", "training"),
 }
-_HOME = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
     "LANDCOVER",
@@ -81,10 +81,4 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    """Import what is asked for."""
-    if name in _ROOMS:
-        return import_module(f"{__name__}.{name}")
-    if name in _HOME:
-        return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = lazy_names(__name__, _HOMES, _ROOMS)

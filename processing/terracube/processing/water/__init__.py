@@ -15,8 +15,9 @@ One room per noun: :mod:`sensors`, :mod:`coefficients` and :mod:`retrievals` (fo
 :mod:`flux` (of sediment) and :mod:`trophic` (states).
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from terracube.core.lazy import lazy_names
 
 if TYPE_CHECKING:
     from terracube.processing.water import (
@@ -71,7 +72,6 @@ _HOMES = {
     "retrievals": ("retrieval_names",),
     "products": ("describe", "retrieve"),
 }
-_HOME = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
     "WATER",
@@ -107,10 +107,4 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    """Import what is asked for."""
-    if name in _HOME:
-        return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
-    if name in _ROOMS:
-        return import_module(f"{__name__}.{name}")
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = lazy_names(__name__, _HOMES, _ROOMS)

@@ -1,7 +1,8 @@
 """Lakes, reaches and coastal strips: their series, heights and volumes, what is unusual, and pictures of them."""
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from terracube.core.lazy import lazy_names
 
 if TYPE_CHECKING:
     from terracube.processing.water.lakes.climatology import anomaly
@@ -28,7 +29,6 @@ _HOMES = {
     "reaches": ("strips",),
     "volumes": ("Change", "storage_series", "volume_change", "volume_series", "with_heights"),
 }
-_HOME = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
     "STATUS",
@@ -51,8 +51,4 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    """Import what is asked for."""
-    if name in _HOME:
-        return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = lazy_names(__name__, _HOMES)
