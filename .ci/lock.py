@@ -7,6 +7,7 @@ Run by ``make lock`` in an environment of its own, which holds uv, pip and packa
 import os
 import subprocess  # runs uv and pip of this same environment, with fixed arguments
 import sys
+import tomllib
 from pathlib import Path
 
 from packaging.requirements import Requirement
@@ -14,8 +15,10 @@ from packaging.requirements import Requirement
 LOCK = Path("requirements.lock")
 DRAFT = Path("requirements.lock.new")
 TESTED = ("3.12", "3.13")
+# Extras whose licences keep them out.
+APART = ("snaphu", "tides")
 HEADER = """\
-# Every package that `make` installs into .venv: the library's own needs and all extras.
+# Every package that `make` installs into .venv: the library's own needs and its extras.
 # Made by `make lock` (uv, from pyproject.toml); valid for Python 3.12 and 3.13 on Linux x86-64. Do not edit by hand.
 """
 
@@ -36,8 +39,10 @@ def index_settings() -> dict[str, str]:
 
 
 def resolve() -> list[str]:
-    """Run uv over pyproject.toml with all extras and return its lines, which may carry markers."""
-    command = [sys.executable, "-m", "uv", "pip", "compile", "pyproject.toml", "--all-extras", "--universal", "--quiet"]
+    """Run uv over pyproject.toml with its extras and return its lines, which may carry markers."""
+    extras = tomllib.loads(Path("pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    command = [sys.executable, "-m", "uv", "pip", "compile", "pyproject.toml", "--universal", "--quiet"]
+    command += [word for name in extras if name not in APART for word in ("--extra", name)]
     command += ["--python", sys.executable, "--python-version", TESTED[0], "--no-python-downloads"]
     command += ["--no-emit-index-url", "--no-emit-find-links", "--no-annotate", "--no-header"]
     command += ["--output-file", str(DRAFT)]

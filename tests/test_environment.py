@@ -31,6 +31,10 @@ REVIEWED = {
 """Packages whose metadata do not say a licence: read by hand, with what was found."""
 
 
+APART = ("snaphu", "tides")
+"""Extras whose licences keep them out of the lock, of images and of environment.yml."""
+
+
 @pytest.fixture(scope="module")
 def project(repository: Path) -> dict[str, Any]:
     """The [project] table of pyproject.toml."""
@@ -52,8 +56,8 @@ def ranges(requirements: list[str]) -> dict[str, str]:
 
 
 def wanted(project: dict[str, Any], *extras: str) -> dict[str, str]:
-    """Ranges of the library's own needs and of the named extras, all of them unless named."""
-    extras = extras or tuple(project["optional-dependencies"])
+    """Ranges of the library's own needs and of the named extras; unless named, all that may be locked."""
+    extras = extras or tuple(name for name in project["optional-dependencies"] if name not in APART)
     return ranges(
         [*project["dependencies"], *(line for name in extras for line in project["optional-dependencies"][name])]
     )
@@ -82,6 +86,13 @@ def test_lock_covers_the_project(pins: list[str], project: dict[str, Any]) -> No
         name for name, allowed in needs.items() if not Requirement(name + allowed).specifier.contains(versions[name])
     ]
     assert outside == []
+
+
+def test_what_stays_apart_is_not_locked(pins: list[str], project: dict[str, Any]) -> None:
+    """Packages for non-commercial use or under the GPL are extras, and in no list of what is installed."""
+    apart = set(ranges([line for name in APART for line in project["optional-dependencies"][name]]))
+    assert apart == {"snaphu", "pysolid"}
+    assert apart & {canonicalize_name(Requirement(line).name) for line in pins} == set()
 
 
 def test_lock_is_closed(pins: list[str]) -> None:
