@@ -1,0 +1,5 @@
+"""Kept series that new pairs and dates are appended to."""
+
+from terracube.processing.deformation.incremental.appending import KeptSeries, append, keep_series
+
+__all__ = ["KeptSeries", "append", "keep_series"]
