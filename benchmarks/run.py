@@ -17,6 +17,7 @@ from functools import partial
 from typing import Any
 
 from cubes import suite as cubes_suite
+from deformation import suite as deformation_suite
 from harness import RESULTS, Report, Suite, answer, machine, run_contestant, warm_page_cache
 from ingest import suite as ingest_suite
 from landcover import suite as landcover_suite
@@ -29,7 +30,7 @@ COMPOSITE = Suite(
     quick_case="synthetic-512",
     contestants=(("terracube", "own_terracube.py"), ("peer", "peer_odc_geomad.py")),
 )
-SUITES = ("composite", "cubes", "ingest", "landcover", "water")
+SUITES = ("composite", "cubes", "deformation", "ingest", "landcover", "water")
 
 
 def case_arguments(inputs: dict[str, Any], options: argparse.Namespace) -> list[str]:
@@ -103,7 +104,8 @@ def parse() -> argparse.Namespace:
     if set(options.suites) - set(SUITES):
         parser.error(f"unknown suite; known: {', '.join(SUITES)}")
     known = {*COMPOSITE.cases, COMPOSITE.quick_case}
-    known.update(*(suite.NAMES for suite in (cubes_suite, ingest_suite, landcover_suite, water_suite)))
+    suites = (cubes_suite, deformation_suite, ingest_suite, landcover_suite, water_suite)
+    known.update(*(suite.NAMES for suite in suites))
     if unknown := set(options.case or ()) - known:
         parser.error(f"unknown case {', '.join(sorted(unknown))}; known: {', '.join(sorted(known))}")
     options.suites = options.suites or list(SUITES)
@@ -142,6 +144,7 @@ def main() -> int:
     runners = {
         "composite": run_composite,
         "cubes": partial(run_suite, cubes_suite, quick_rounds=2),
+        "deformation": partial(run_suite, deformation_suite),
         "ingest": partial(run_suite, ingest_suite),
         "landcover": partial(run_suite, landcover_suite),
         "water": partial(run_suite, water_suite),

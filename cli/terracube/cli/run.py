@@ -16,10 +16,13 @@ from terracube.core.errors import InputError, NotFoundError
 from terracube.core.progress import ProgressCallback, bar
 from terracube.core.sensors import sensor_of
 from terracube.cubes.engine import to_scheduler
+from terracube.processing import get_chain
 from terracube.production import RunOptions, RunRequest, RunResult, read_request, to_request
 from terracube.production import reproduce as reproduce_item
 from terracube.production import run as run_request
-from terracube.stac import Catalog
+from terracube.production.prepare import Job
+from terracube.production.request import ALL
+from terracube.stac import Catalog, to_query
 
 if TYPE_CHECKING:
     from terracube.production.lakes import LakeRequest, LakeResult
@@ -61,6 +64,7 @@ def run(chain: str | None, catalog_path: Path, as_json: bool, dry_run: bool, **g
     terracube run landcover --catalog CATALOG --model MODEL --datetime 2018 --bbox 15.0,45.9,16.5,47.0
     terracube run water --catalog CATALOG --collection sentinel-2-l2a --datetime 2023-08 \\
         --products chl_blend,spm_blend --lakes lakes.gpkg --lake-id name
+    terracube run deformation --catalog CATALOG --collection hyp3-insar --param model='"linear + annual"'
     terracube run --catalog CATALOG --request FILE.json
 
     Without --crs and --resolution the product lies on the scenes' own pixels. The product is made once for each set
@@ -135,7 +139,9 @@ def _request(chain: str | None, given: dict[str, Any], catalog: Catalog) -> RunR
         trained_on = model.properties["terracube:model_card"].get("collection")
         given = given | {"collection": given["collection"] or trained_on}
     if given["collection"] is None:
-        given = given | {"collection": _only_scenes(catalog)}
+        given = given | {"collection": _only_scenes(catalog, chain)}
+    if chain and not given["period"] and get_chain(chain).intake is not None:
+        given = given | {"period": ALL}
     missing = [
         name
         for name, value in (("CHAIN", chain), ("--collection", given["collection"]), ("--datetime", given["period"]))
@@ -147,9 +153,15 @@ def _request(chain: str | None, given: dict[str, Any], catalog: Catalog) -> RunR
     return to_request({**values, "chain": chain, "datetime": given["period"], "parameters": parameters})
 
 
-def _only_scenes(catalog: Catalog) -> str | None:
-    """Give the collection of scenes, if the catalogue has only one: those of sensors that are described."""
-    found = [collection.id for collection in catalog.collections() if _described(collection.id)]
+def _only_scenes(catalog: Catalog, chain: str | None) -> str | None:
+    """Give the collection a chain is made for, if the catalogue has only one: of a sensor that is described, or pairs.
+    """
+    intake = get_chain(chain).intake if chain else None
+    names = [collection.id for collection in catalog.collections()]
+    if intake is None or intake.found_by is None:
+        found = [name for name in names if _described(name)]
+    else:
+        found = [name for name in names if catalog.count(to_query(collections=name, filters=intake.found_by))]
     return found[0] if len(found) == 1 else None
 
 
@@ -196,7 +208,7 @@ def told(result: RunResult, *, places: bool = True) -> str:
     crs = grid.crs if len(grid.crs) < 20 else "WKT"
     lines = [
         f"{result.status}: {_outcome(result)}",
-        f"  scenes    {len(job.items)} on {len(job.plan.groups)} dates, {len(job.left_out)} left out",
+        _inputs(job),
         f"  grid      {crs}, {grid.shape.y} x {grid.shape.x} pixels of {grid.resolution.x:g} {_unit(grid.crs)}",
         f"  blocks    {estimate.tasks} of {estimate.block} x {estimate.block}, {estimate.memory / 1e6:.0f} MB in work, "
         f"up to {estimate.disk / 1e6:.0f} MB on disk",
@@ -207,6 +219,14 @@ def told(result: RunResult, *, places: bool = True) -> str:
         lines += [f"  look at   {folder / 'report.html'}", f"  files in  {folder}"]
     times = ", ".join(f"{stage} {value:.1f} s" for stage, value in result.seconds.items())
     return "\n".join([*lines, f"  time      {times}"]) + "\n"
+
+
+def _inputs(job: Job) -> str:
+    steps, left = len(job.plan.groups), f"{len(job.left_out)} left out"
+    if job.chain.intake is not None:
+        dates = len(getattr(job.parameters, "dates", ()))
+        return f"  pairs     {steps} of {dates} dates, {left}"
+    return f"  scenes    {len(job.items)} on {steps} dates, {left}"
 
 
 def _outcome(result: RunResult) -> str:

@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import xarray as xr
@@ -97,7 +97,7 @@ def load_pairs(
         raise InputError("this option is settled for pairs", where=", ".join(settled), expected=str(dict(_SETTLED)))
     if isinstance(options.get("chunks"), Mapping):
         options["chunks"] = {("time" if name == "pair" else name): size for name, size in options["chunks"].items()}
-    pairs, shared = _sorted_out(items)
+    pairs, shared = part_pairs(items)
     known = {pair.id: pair for pair in map(_pair_of, pairs)}
     if len(known) < len(pairs):
         raise InputError("several items have one id", where="items", got=", ".join(_twice(view.id for view in pairs)))
@@ -109,8 +109,61 @@ def load_pairs(
     return found.assign_attrs(_attributes(ordered))
 
 
-def _sorted_out(items: Iterable[Any]) -> tuple[list[ItemView], list[ItemView]]:
-    """Part items into pairs and geometry."""
+class Told(Protocol):
+    """What has an id and properties: an item, a view of one, a scene."""
+
+    @property
+    def id(self) -> str:
+        """Its name."""
+
+    @property
+    def properties(self) -> Mapping[str, Any]:
+        """As its item has them."""
+
+
+@dataclass(frozen=True, slots=True)
+class PairFacts:
+    """What items tell of the pairs of a stack."""
+
+    pairs: Mapping[str, tuple[str, str, float]]
+    """By id: reference and secondary time (UTC, ISO 8601), and the perpendicular baseline, m, NaN where not told."""
+    attributes: Mapping[str, Any]
+    """What all have in common, as :func:`load_pairs` tells it."""
+
+
+def pair_facts(items: Iterable[Any]) -> PairFacts:
+    """Tell what the items of the pairs of a stack say, without reading a pixel.
+
+    Raises
+    ------
+    InputError, MetadataError
+        As :func:`load_pairs`.
+    """
+    found = sorted((_pair_of(view) for view in to_items(items)), key=lambda pair: (pair.key, pair.id))
+    if not found:
+        raise InputError("there is no pair", where="items", got="none")
+    _check_stack(found)
+    told = {pair.id: (_iso(pair.reference), _iso(pair.secondary), pair.baseline) for pair in found}
+    return PairFacts(told, _attributes(found))
+
+
+def pair_times(scenes: Iterable[Told]) -> tuple[tuple[str, str, float], ...]:
+    """Give reference and secondary time, and baseline, of scenes or items of pairs, in the order in which they are."""
+    return tuple((_iso(pair.reference), _iso(pair.secondary), pair.baseline) for pair in map(_pair_of, scenes))
+
+
+def _iso(moment: datetime) -> str:
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds")
+
+
+def part_pairs(items: Iterable[Any]) -> tuple[list[ItemView], list[ItemView]]:
+    """Part the items of a stack into its pairs, and those of its geometry.
+
+    Raises
+    ------
+    InputError
+        If an item is neither, or there is no pair.
+    """
     pairs, shared = [], []
     for view in to_items(items):
         kind = view.properties.get("terracube:insar")
@@ -130,7 +183,7 @@ def _sorted_out(items: Iterable[Any]) -> tuple[list[ItemView], list[ItemView]]:
     return pairs, shared
 
 
-def _pair_of(view: ItemView) -> _Pair:
+def _pair_of(view: Told) -> _Pair:
     told = view.properties
     reference, secondary = (_moment(view, f"insar:{which}_datetime") for which in ("reference", "secondary"))
     if reference >= secondary:
@@ -162,7 +215,7 @@ def _pair_of(view: ItemView) -> _Pair:
     )
 
 
-def _moment(view: ItemView, name: str) -> datetime:
+def _moment(view: Told, name: str) -> datetime:
     try:
         moment = datetime.fromisoformat(str(view.properties.get(name)).upper())
         if moment.tzinfo is not None:
@@ -177,7 +230,7 @@ def _moment(view: ItemView, name: str) -> datetime:
     )
 
 
-def _number(view: ItemView, name: str) -> float | None:
+def _number(view: Told, name: str) -> float | None:
     value = view.properties.get(name)
     if value is None:
         return None
@@ -186,7 +239,7 @@ def _number(view: ItemView, name: str) -> float | None:
     return float(value)
 
 
-def _wavelength(view: ItemView) -> float:
+def _wavelength(view: Told) -> float:
     told, gigahertz = _number(view, "terracube:wavelength"), _number(view, "sar:center_frequency")
     found = told if told is not None else _SPEED_OF_LIGHT / (gigahertz * 1e9) if gigahertz else None
     if found is None or not 0 < found < math.inf:

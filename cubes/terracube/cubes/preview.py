@@ -76,9 +76,14 @@ def preview(
 
 def thin(source: RowReader, layer: int, *, side: int = _MAX_SIDE) -> NDArray[np.float32]:
     """Take every n-th pixel of a layer, so that neither side is longer than ``side``."""
-    step = max(1, math.ceil(max(source.shape) / side))
+    step = thin_step(source.shape, side=side)
     lines = [source.rows(layer, row, row + 1)[:, ::step] for row in range(0, source.shape.y, step)]
     return np.concatenate(lines)
+
+
+def thin_step(shape: tuple[int, int], *, side: int = _MAX_SIDE) -> int:
+    """Tell which n :func:`thin` takes."""
+    return max(1, math.ceil(max(shape) / side))
 
 
 def stretch(channels: Sequence[NDArray[np.float32]]) -> list[NDArray[np.float32]]:

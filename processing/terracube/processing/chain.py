@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 import dask.array as da
 import numpy as np
@@ -35,7 +35,18 @@ from terracube.processing.estimate import Estimate, source_bytes
 from terracube.processing.origins import Origin, cube_origins, origin_of, plan_origins
 from terracube.processing.stages import Block, ChainParameters, Context, Finish, Map, Place, Survey
 
-__all__ = ["Block", "Chain", "ChainParameters", "Context", "Finish", "Intake", "Map", "Place", "Survey"]
+__all__ = [
+    "Block",
+    "Chain",
+    "ChainParameters",
+    "Context",
+    "Finish",
+    "Intake",
+    "Map",
+    "Place",
+    "Shown",
+    "Survey",
+]
 
 _BYTES = 4
 # A strip this size keeps a block's observations small beside its result, and is long enough for the kernels.
@@ -44,6 +55,20 @@ _STRIP_BYTES = 1 << 25
 
 
 _WHOLE = (slice(None), slice(None))
+
+
+class Shown(Protocol):
+    """A product that is looked at."""
+
+    @property
+    def grid(self) -> Grid:
+        """Of the whole product."""
+
+    def thin(self, name: str) -> NDArray[np.float32]:
+        """Give every n-th pixel of a layer, n being the same for all."""
+
+    def pixel(self, name: str, row: int, col: int) -> float:
+        """Give a layer at a row and column of those that :meth:`thin` gives."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +85,18 @@ class Intake:
     """Layers that do not change, by name."""
     cube: Callable[[xr.Dataset, dict[str, Any]], xr.Dataset]
     """Make the layers of a cube that is loaded already; lazy in, lazy out."""
+    facts: Callable[[ChainParameters, Mapping[str, Any]], dict[str, Any]]
+    """Tell what the properties of the product say, with what the surveys found."""
+    pictures: Callable[[Shown, ChainParameters], list[tuple[str, bytes]]]
+    """Draw what is looked at first: titles and PNG, each layer thinned out."""
+    noun: str = "scene"
+    """What an item of a step is called."""
+    row: Callable[[pystac.Item], dict[str, str]] | None = None
+    """What is told of the item of a step in a table, by column; ``None``: as of any scene."""
+    found_by: str | None = None
+    """The filter that finds items of steps; ``None``: they are scenes of any sensor."""
+    shared: str | None = None
+    """The filter that finds what does not change, whatever else steps are chosen by."""
 
 
 @dataclass(frozen=True)
@@ -148,7 +185,7 @@ class Chain:
         cube = len(plan.groups) * len(plan.spec.bands) * _BYTES
         held = self.stage.held(parameters)
         strip = min(side_y * side_x, max(_strip_pixels(plan, held), side_x)) * held * cube
-        if self._sees_wide:
+        if self._sees_wide(parameters):
             zoom, halo = self._zoom(parameters), self._halo(parameters)
             strip = (side_y * zoom + 2 * halo) * (side_x * zoom + 2 * halo) * held * cube
         between = 0 if self.finish is None else self.finish.values(parameters)
@@ -254,8 +291,7 @@ class Chain:
         self, survey: Survey, plan: CubePlan, tile: Grid, context: Context, static: CubePlan | None,
         found: Mapping[str, Any],
     ) -> Any:  # fmt: skip
-        values = BlockReader(plan, tile).rows(0, tile.shape.y)
-        place = Place(tile, _WHOLE, _static(static, tile))
+        values, place = self._read_wide(plan, tile, context.parameters, static)
         return survey.part(values, replace(context, found=found, place=place))
 
     def _context(self, plan: CubePlan, parameters: ChainParameters, resource: Any) -> Context:
@@ -267,7 +303,7 @@ class Chain:
         self, plan: CubePlan, target: Grid, context: Context, static: CubePlan | None, found: Mapping[str, Any]
     ) -> NDArray[np.float32]:
         context = replace(context, found=found)
-        if self._sees_wide:
+        if self._sees_wide(context.parameters):
             return self._wide(plan, target, context, static)
         if self.finish is None:
             return self._strips(plan, target, context, static)
@@ -290,9 +326,8 @@ class Chain:
             out[:, start:stop] = self.stage.block(reader.rows(start, stop), placed)
         return out
 
-    @property
-    def _sees_wide(self) -> bool:
-        return self.stage.halo is not None or self.stage.zoom is not None
+    def _sees_wide(self, parameters: ChainParameters) -> bool:
+        return self._halo(parameters) > 0 or self._zoom(parameters) > 1
 
     def _zoom(self, parameters: ChainParameters) -> int:
         return 1 if self.stage.zoom is None else self.stage.zoom(parameters)
@@ -302,11 +337,17 @@ class Chain:
 
     def _wide(self, plan: CubePlan, target: Grid, context: Context, static: CubePlan | None) -> NDArray[np.float32]:
         """Run the first stage on the observations of a block with their margin, at their own resolution."""
-        zoom = self._zoom(context.parameters)
-        fine = replace(plan, grid=plan.grid.finer(zoom))
-        wide, inner = _widened(target.finer(zoom), fine.grid, self._halo(context.parameters))
+        values, place = self._read_wide(plan, target, context.parameters, static)
+        return self.stage.block(values, replace(context, place=place))
+
+    def _read_wide(
+        self, plan: CubePlan, target: Grid, parameters: ChainParameters, static: CubePlan | None
+    ) -> tuple[NDArray[np.float32], Place]:
+        zoom, halo = self._zoom(parameters), self._halo(parameters)
+        fine = plan if zoom == 1 else replace(plan, grid=plan.grid.finer(zoom))
+        wide, inner = _widened(target.finer(zoom), fine.grid, halo)
         values = BlockReader(fine, wide).rows(0, wide.shape.y)
-        return self.stage.block(values, replace(context, place=Place(wide, inner, _static(static, wide))))
+        return values, Place(wide, inner, _static(static, wide))
 
     def product_grid(self, grid: Grid, parameters: ChainParameters) -> Grid:
         """Give the grid of the product of observations on a grid."""

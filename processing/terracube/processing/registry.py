@@ -11,7 +11,9 @@ _REGISTRY: dict[str, Chain] = {}
 # Chains of our own, registered by the modules that hold them, which are imported when one is asked for.
 _OURS = {
     "composite": "terracube.processing.composite",
+    "deformation": "terracube.processing.deformation.mapping",
     "landcover": "terracube.processing.landcover.classification",
+    "offsets": "terracube.processing.deformation.offsets.mapping",
     "water": "terracube.processing.water.mapping",
 }
 

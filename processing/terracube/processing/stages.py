@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from terracube.cubes import Grid
+from terracube.cubes import YX, Grid
 from terracube.processing.origins import Origin
 
 
@@ -61,6 +61,12 @@ class Place:
     """Rows and columns that are asked for; the others are margin."""
     static: NDArray[np.float32]
     """Layers that do not change, (band, y, x), in the order of the chain's ``statics``; NaN where there is none."""
+
+    @property
+    def asked(self) -> Grid:
+        """The grid of the pixels that are asked for, without the margin."""
+        down, right = (range(size)[part] for part, size in zip(self.inner, self.grid.shape, strict=True))
+        return self.grid.window(YX(down.start, right.start), YX(len(down), len(right)))
 
 
 @dataclass(frozen=True)

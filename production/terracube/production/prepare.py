@@ -82,15 +82,18 @@ def find_items(catalog: Catalog, request: RunRequest) -> list[pystac.Item]:
     EmptyResultError
         If there is none.
     """
-    query = to_query(
-        collections=request.collection, bbox=request.bbox, datetime=request.datetime, filters=request.filters
-    )
-    items = catalog.search(query)
+    asked: dict[str, Any] = {"collections": request.collection, "bbox": request.bbox, "datetime": request.period}
+    items = catalog.search(to_query(**asked, filters=request.filters))
+    intake = get_chain(request.chain).intake
+    if items and request.filters and intake is not None and intake.shared is not None:
+        # What does not change is no step, and does not tell what steps are chosen by.
+        there = {item.id for item in items}
+        items += [item for item in catalog.search(to_query(**asked, filters=[intake.shared])) if item.id not in there]
     if not items:
         raise EmptyResultError(
             "no scene was found",
             where=str(catalog.root),
-            expected=f"items of {request.collection} in {request.datetime}",
+            expected=f"items of {request.collection} in {request.period or 'all dates'}",
             got="0",
             todo="widen bbox, datetime or filters, or ingest scenes; `terracube search` shows what there is",
         )
@@ -139,8 +142,9 @@ def prepare(
     gone = {left.id for left in without}
     known = {item.id: item for item in items if item.id not in gone}
     steps, fixed = (list(known.values()), []) if chain.intake is None else chain.intake.part(known.values())
-    parameters = chain.observed(chain.settled(asked, None if model is None else model.file), steps)
-    _check_bands(request.collection, parameters.bands)
+    parameters = chain.observed(chain.settled(asked, None if model is None else model.file), [*steps, *fixed])
+    if chain.intake is None:
+        _check_bands(request.collection, parameters.bands)
     # A product is made of files whose checksums are in the catalogue, and of nothing else.
     given, masked = Given(local=True), parameters.mask is not None
     scenes = read_scenes(steps, parameters.bands, mask=masked, on_error="skip", given=given)
@@ -155,7 +159,7 @@ def prepare(
         raise EmptyResultError("no scene reaches the grid", expected=str(target.bounds), got=f"{len(good)} scenes")
     if chain.intake is not None and len(used) < len(steps):
         # Dates that only those left out had are no dates of the product.
-        parameters = chain.observed(chain.settled(asked), [known[scene.id] for scene in used])
+        parameters = chain.observed(chain.settled(asked), [*(known[scene.id] for scene in used), *fixed])
     settled = parameters.model_copy(update={"mask": mask_classes(SceneSet(good), parameters.mask)})
     spec = CubeSpec(settled.bands, settled.mask, settled.groupby)
     static = chain.plan_static(fixed, target, settled, given=given)

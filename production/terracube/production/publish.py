@@ -5,24 +5,27 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pystac
+from numpy.typing import NDArray
 
 from terracube.core.digest import tree_manifest
 from terracube.core.memory import give_back
-from terracube.core.sensors import Sensor, sensor_of
+from terracube.core.sensors import Band, sensor_of
 from terracube.cubes import Grid
-from terracube.cubes.preview import classes_png, map_png, rgb_png, thin
+from terracube.cubes.preview import classes_png, map_png, rgb_png, thin, thin_step
 from terracube.cubes.storage import Layer, Scratch, Statistics, write_cog, write_group
 from terracube.cubes.storage.layers import strips
 from terracube.cubes.warp import pipeline
 from terracube.processing import Chain
 from terracube.production.prepare import Job
-from terracube.production.report import ClassShare, Picture, write_report
+from terracube.production.report import ClassShare, Picture, told_period, write_report
 from terracube.stac import (
     ChainRef,
     InputRef,
@@ -49,7 +52,14 @@ def product_collection(chain: Chain) -> pystac.Collection:
 
 
 def write_product(
-    job: Job, scratch: Scratch, folder: Path, *, item_id: str, seconds: Mapping[str, float], threads: int
+    job: Job,
+    scratch: Scratch,
+    folder: Path,
+    *,
+    item_id: str,
+    seconds: Mapping[str, float],
+    threads: int,
+    found: Mapping[str, Any],
 ) -> pystac.Item:
     """Write all files of a product into a staging folder, and its item.
 
@@ -64,6 +74,8 @@ def write_product(
         Time per stage so far, for the report.
     threads : int
         Layers written at once.
+    found : dict
+        What surveys of the whole grid found.
     """
     layers = job.layers
     grid = job.plan.grid
@@ -72,13 +84,17 @@ def write_product(
     write_group(folder / "cube.zarr", scratch, grid, layers, title=job.chain.title)
     (folder / "cube.sha256").write_text(tree_manifest(folder / "cube.zarr"), encoding="utf-8")
     histogram = _histogram(scratch, layers)
-    pictures = _pictures(scratch, layers, len(histogram) - 1)
+    pictures = _pictures(job, scratch, len(histogram) - 1)
     shares = class_shares(scratch, layers)
     (folder / "preview.png").write_bytes(pictures[0].png)
+    facts = {} if job.chain.intake is None else job.chain.intake.facts(job.parameters, found)
     write_report(
-        folder / "report.html", job, item_id, pictures=pictures, histogram=histogram, shares=shares, seconds=seconds
-    )
-    return _item(job, folder, item_id, layers, statistics)
+        folder / "report.html", job, item_id,
+        pictures=pictures, histogram=histogram, shares=shares, seconds=seconds, facts=facts,
+    )  # fmt: skip
+    item = _item(job, folder, item_id, layers, statistics)
+    item.properties |= facts | ({"terracube:found": dict(found)} if found else {})
+    return item
 
 
 def _write_cogs(scratch: Scratch, folder: Path, layers: Sequence[Layer], grid: Grid, threads: int) -> list[Statistics]:
@@ -115,7 +131,33 @@ def class_shares(scratch: Scratch, layers: Sequence[Layer]) -> list[ClassShare]:
     return [ClassShare(told, counted[told.value], counted[told.value] / whole) for told in layers[number].classes]
 
 
-def _pictures(scratch: Scratch, layers: Sequence[Layer], most: int) -> list[Picture]:
+@dataclass(frozen=True)
+class _Shown:
+    """A product that is looked at."""
+
+    job: Job
+    scratch: Scratch
+
+    @property
+    def grid(self) -> Grid:
+        return self.job.plan.grid
+
+    def _number(self, name: str) -> int:
+        return [layer.name for layer in self.job.layers].index(name)
+
+    def thin(self, name: str) -> NDArray[np.float32]:
+        return thin(self.scratch, self._number(name))
+
+    def pixel(self, name: str, row: int, col: int) -> float:
+        step = thin_step(self.scratch.shape)
+        return float(self.scratch.rows(self._number(name), row * step, row * step + 1)[0, col * step])
+
+
+def _pictures(job: Job, scratch: Scratch, most: int) -> list[Picture]:
+    layers = job.layers
+    if job.chain.intake is not None:
+        drawn = job.chain.intake.pictures(_Shown(job, scratch), job.parameters)
+        return [_values(scratch, 0, layers[0]), *(Picture(title, png, drawn=True) for title, png in drawn)]
     names = [layer.name for layer in layers]
     validity = next(layer for layer in layers if layer.role == "validity")
     counts = map_png(thin(scratch, names.index(validity.name)), low=0, high=max(most, 1))
@@ -151,9 +193,14 @@ def _values(scratch: Scratch, number: int, layer: Layer) -> Picture:
     values = thin(scratch, number)
     seen = values[np.isfinite(values)]
     low, high = (float(v) for v in np.percentile(seen, (2, 98))) if seen.size else (0.0, 1.0)
+    scale = "viridis"
+    if layer.centred:
+        high = float(np.percentile(np.abs(seen), 98)) if seen.size else 1.0
+        low, scale = -high, "RdBu"
     unit = "" if layer.unit == "1" else f" {layer.unit}"
     title = layer.title[:1].upper() + layer.title[1:]
-    return Picture(title, map_png(values, low=low, high=high), (f"{low:.3g}{unit}", f"{high:.3g}{unit}"))
+    png = map_png(values, colours=scale, low=low, high=high)
+    return Picture(title, png, (f"{low:.3g}{unit}", f"{high:.3g}{unit}"), layer.centred)
 
 
 def _item(
@@ -172,11 +219,12 @@ def _item(
         end_datetime=max(moments),
         collection=job.chain.name,
     )
-    item.common_metadata.title = f"{job.chain.title}, {job.request.datetime}"
+    item.common_metadata.title = f"{job.chain.title}, {told_period(job.request)}"
     item.common_metadata.gsd = float(grid.resolution.x) if grid.crs.startswith("EPSG:32") else None
-    sensor = sensor_of(job.request.collection)
+    # What is made of pairs has no bands of a sensor.
+    bands = {} if job.chain.intake is not None else sensor_of(job.request.collection).bands
     for layer, found in zip(layers, statistics, strict=True):
-        item.add_asset(layer.name, _layer_asset(layer, found, folder, grid, sensor))
+        item.add_asset(layer.name, _layer_asset(layer, found, folder, grid, bands))
     _add_others(item, folder, job)
     item.properties["terracube:slot"] = job.request.slot
     item.properties["terracube:grid"] = grid.as_dict()
@@ -223,8 +271,8 @@ def _operations(job: Job) -> str:
     return "".join(f"; from {crs[:40]} by {operation}" for crs, operation in sorted(told))
 
 
-def _layer_asset(layer: Layer, found: Statistics, folder: Path, grid: Grid, sensor: Sensor) -> pystac.Asset:
-    known = sensor.bands.get(layer.name)
+def _layer_asset(layer: Layer, found: Statistics, folder: Path, grid: Grid, bands: Mapping[str, Band]) -> pystac.Asset:
+    known = bands.get(layer.name)
     fields = band(
         layer.name,
         description=layer.title,

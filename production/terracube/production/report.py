@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from terracube.core.files import write_text
 from terracube.core.html import png_data_uri, render
 from terracube.cubes.storage import LayerClass
+from terracube.processing.chain import Intake
 from terracube.production.prepare import Job
+from terracube.production.request import RunRequest
 
 _CHART = (520, 200)
 _MARGIN = (46, 34)
@@ -23,6 +26,10 @@ class Picture:
     png: bytes
     scale: tuple[str, str] | None = None
     """What the ends of the colour scale mean, if there is one."""
+    centred: bool = False
+    """Whether the middle of the scale is zero."""
+    drawn: bool = False
+    """Whether it is a drawing that says itself what it shows."""
 
     @property
     def uri(self) -> str:
@@ -60,14 +67,16 @@ def write_report(
     histogram: Sequence[int],
     shares: Sequence[ClassShare] = (),
     seconds: Mapping[str, float],
+    facts: Mapping[str, Any] | None = None,
 ) -> None:
     """Write the report; everything that came from metadata is escaped."""
-    grid = job.plan.grid
+    grid, intake = job.plan.grid, job.chain.intake
     pixels = sum(histogram)
     page = render(
         "terracube.production",
         "report.html",
         title=job.chain.title,
+        period=told_period(job.request),
         item_id=item_id,
         request=job.request,
         chain=job.chain,
@@ -81,11 +90,45 @@ def write_report(
         peak=f"{max(histogram):,}",
         shares=shares,
         seen=100.0 * (pixels - histogram[0]) / max(pixels, 1),
-        scenes=_scene_rows(job),
+        scenes=_scene_rows(job) if intake is None or intake.row is None else _step_rows(job, intake),
+        span=_span(job),
         left_out=job.left_out,
         seconds=seconds,
+        noun="scene" if intake is None else intake.noun,
+        counted="clear observation" if intake is None else "pair",
+        facts=_told(facts or {}),
     )
     write_text(path, page)
+
+
+def told_period(request: RunRequest) -> str:
+    """Give the period of a request as titles have it."""
+    return request.period or "all dates"
+
+
+def _told(facts: Mapping[str, Any]) -> dict[str, str]:
+    """Give our own properties as a person reads them."""
+    own = {name.removeprefix("terracube:").replace("_", " "): value for name, value in facts.items() if ":" in name}
+    return {name: _plain(value) for name, value in own.items()}
+
+
+def _plain(value: Any) -> str:
+    return ", ".join(f"{name} {told}" for name, told in value.items()) if isinstance(value, dict) else str(value)
+
+
+def _span(job: Job) -> tuple[str, str]:
+    """Give the first and the last day of what was used."""
+    groups = job.plan.groups
+    told = [scene.properties.get("start_datetime") for group in groups for scene in group]
+    days = [scene.solar_day.isoformat() for group in groups for scene in group]
+    starts = [str(start)[: len(day)] for start, day in zip(told, days, strict=True) if start]
+    return min([*days, *starts]), max(days)
+
+
+def _step_rows(job: Job, intake: Intake) -> list[dict[str, str]]:
+    items, name = {item.id: item for item in job.items}, intake.noun.capitalize()
+    tell = intake.row or (lambda _: {})
+    return [{name: scene.id, **tell(items[scene.id])} for group in job.plan.groups for scene in group]
 
 
 def _scene_rows(job: Job) -> list[dict[str, str]]:
@@ -97,11 +140,11 @@ def _scene_rows(job: Job) -> list[dict[str, str]]:
             known = isinstance(cloud, int | float)
             rows.append(
                 {
-                    "id": scene.id,
-                    "acquired": scene.acquired.strftime("%Y-%m-%d %H:%M:%S"),
-                    "day": scene.solar_day.isoformat(),
-                    "cloud": f"{cloud:.1f} %" if known else "not known",
-                    "radiometry": next(iter(scene.bands.values())).radiometry,
+                    "Scene": scene.id,
+                    "Acquired (UTC)": scene.acquired.strftime("%Y-%m-%d %H:%M:%S"),
+                    "Solar day": scene.solar_day.isoformat(),
+                    "Cloud": f"{cloud:.1f} %" if known else "not known",
+                    "Offset of the numbers": next(iter(scene.bands.values())).radiometry,
                 }
             )
     return rows

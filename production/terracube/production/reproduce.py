@@ -161,12 +161,23 @@ def _compare(item: pystac.Item, job: Job, scratch: Scratch) -> Iterator[Comparis
                 return values
 
             yield _difference(layer, "cog", read, scratch, number)
-        array = group[layer.name]
-        yield _difference(layer, "zarr", partial(_zarr_rows, array), scratch, number)
+        yield _difference(layer, "zarr", _zarr_rows(group, layer), scratch, number)
 
 
-def _zarr_rows(array: Any, start: int, stop: int) -> NDArray[Any]:
-    return np.asarray(array[start:stop])
+def _zarr_rows(group: zarr.Group, layer: Layer) -> Callable[[int, int], NDArray[Any]]:
+    """Read rows of a layer, which may be one date of a variable."""
+    if layer.step is None:
+        array: Any = group[layer.name]
+        return lambda start, stop: np.asarray(array[start:stop])
+    name, moment = layer.step
+    series, times = group[name], group["time"]
+    seconds = np.asarray(times[...]) if isinstance(times, zarr.Array) else np.zeros(0)
+    at = int(np.flatnonzero(seconds == np.datetime64(moment, "s").astype("int64"))[0])
+    return partial(_zarr_step, series, at)
+
+
+def _zarr_step(series: Any, at: int, start: int, stop: int) -> NDArray[Any]:
+    return np.asarray(series[at, start:stop])
 
 
 def _difference(

@@ -16,6 +16,8 @@ from terracube.processing import get_chain
 from terracube.stac import parse_filter, parse_interval
 
 _MAX_REQUEST = 1 << 20
+ALL = "all"
+"""The period of whatever there is: later scenes give new versions of one product."""
 
 
 class RunRequest(BaseModel):
@@ -25,7 +27,7 @@ class RunRequest(BaseModel):
 
     chain: str = Field(max_length=100, description="name of the chain")
     collection: str = Field(max_length=100, description="collection of the scenes")
-    datetime: str = Field(max_length=100, description="period, like 2023-08 or 2023-08-01/2023-08-20")
+    datetime: str = Field(max_length=100, description="period, like 2023-08 or 2023-08-01/2023-08-20; or all")
     bbox: tuple[float, float, float, float] | None = Field(
         default=None, description="west, south, east, north in degrees; left out = all that the scenes cover"
     )
@@ -40,6 +42,11 @@ class RunRequest(BaseModel):
     parameters: dict[str, Any] = Field(default_factory=dict, description="parameters of the chain")
 
     @property
+    def period(self) -> str | None:
+        """The period that is searched; ``None`` for all that there is."""
+        return None if self.datetime == ALL else self.datetime
+
+    @property
     def slot(self) -> str:
         """Digest of what is asked for, however it is written: such products are versions of each other.
 
@@ -51,7 +58,8 @@ class RunRequest(BaseModel):
             If the chain, a parameter or the period is wrong.
         """
         settled = get_chain(self.chain).to_parameters(self.parameters).model_dump(mode="json")
-        period = [None if moment is None else moment.isoformat() for moment in parse_interval(self.datetime)]
+        ends = (None, None) if self.period is None else parse_interval(self.period)
+        period = [None if moment is None else moment.isoformat() for moment in ends]
         if isinstance(settled["mask"], list):
             settled["mask"] = sorted(set(settled["mask"]))
         crs = None if self.crs is None else to_crs_text(self.crs)

@@ -186,10 +186,10 @@ def _make(context: _Context, job: Job, estimate: Estimate, newest: pystac.Item |
                 found = compute(job, scratch, context.options.scheduler, context.progress, context.cancel)
             with clock.stage("write"):
                 threads = context.options.scheduler.concurrency
-                item = write_product(job, scratch, folder, item_id=item_id, seconds=clock.seconds, threads=threads)
+                item = write_product(
+                    job, scratch, folder, item_id=item_id, seconds=clock.seconds, threads=threads, found=found
+                )
         item.properties["version"] = str(version)
-        if found:
-            item.properties["terracube:found"] = found
         updates = [] if newest is None else [link_versions(item, newest)]
         catalog.add_collection(product_collection(job.chain))
         with clock.stage("publish"):
@@ -223,7 +223,7 @@ def compute(
         return found
     raise EmptyResultError(
         "no clear observation is left after masking, so no product was written",
-        where=job.request.datetime,
+        where=job.request.period or "all dates",
         expected="at least one clear pixel",
         got=f"{len(job.items)} scenes on {len(job.plan.groups)} dates, all masked or empty here",
         todo="widen the period or the bbox, or mask fewer classes",

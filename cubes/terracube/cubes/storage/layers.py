@@ -53,6 +53,10 @@ class Layer:
     """What the numbers on disk mean: number * scale + offset, in the unit."""
     classes: tuple[LayerClass, ...] = ()
     """What the numbers mean where they are classes."""
+    step: tuple[str, str] | None = None
+    """The variable along time that it is one date of, and that date as ISO 8601; in Zarr it lies there."""
+    centred: bool = False
+    """Whether zero is the middle of what is shown: colours go apart from it."""
 
     @property
     def flags(self) -> dict[str, Any]:

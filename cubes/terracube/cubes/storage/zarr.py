@@ -172,46 +172,86 @@ def write_group(
         If the disk refuses.
     """
     levels = count_levels(grid.shape, CHUNK, multiscales)
-    scheme = Scheme(grid, tuple(_variable(layer) for layer in layers), CHUNK, levels, {"title": title})
+    variables, places = _variables(layers)
+    scheme = Scheme(grid, tuple(variables), CHUNK, levels, {"title": title}, _times(layers))
     try:
         create_store(folder, scheme)
         for number, layer in enumerate(layers):
-            _write_layer(folder, scheme, number, layer, source)
+            _write_layer(folder, scheme, number, layer, source, places[number])
         finish_store(folder)
     except OSError as error:
         raise storage_error(error, folder) from error
 
 
-def _variable(layer: Layer) -> Variable:
+@dataclass(frozen=True, slots=True)
+class _Slot:
+    """Where a layer lies in a group."""
+
+    variable: Variable
+    leading: tuple[int, ...]
+    """Its place along the axes before y and x."""
+
+
+def _moments(layers: Sequence[Layer]) -> list[str]:
+    return sorted({layer.step[1] for layer in layers if layer.step is not None})
+
+
+def _variables(layers: Sequence[Layer]) -> tuple[list[Variable], list[_Slot]]:
+    """Give the arrays of a group, and where each layer lies in them."""
+    moments = _moments(layers)
+    known: dict[str, Variable] = {}
+    places = []
+    for layer in layers:
+        name = layer.name if layer.step is None else layer.step[0]
+        if name not in known:
+            known[name] = _variable(layer, name, () if layer.step is None else (len(moments),))
+        places.append(_Slot(known[name], () if layer.step is None else (moments.index(layer.step[1]),)))
+    return list(known.values()), places
+
+
+def _times(layers: Sequence[Layer]) -> dict[str, Coordinate]:
+    """Give the axis of time, as CF has it; nothing where no layer is a date of one."""
+    moments = _moments(layers)
+    if not moments:
+        return {}
+    seconds = np.array(moments, "datetime64[s]").astype("int64")
+    told = {"units": "seconds since 1970-01-01", "calendar": "proleptic_gregorian", "standard_name": "time"}
+    return {"time": Coordinate(("time",), seconds, told)}
+
+
+def _variable(layer: Layer, name: str, leading: tuple[int, ...]) -> Variable:
     # A number that stands for missing; NaN needs no telling.
     told = {} if layer.missing is None or math.isnan(layer.missing) else {"missing_value": layer.missing}
     fill = unused_value(layer.dtype) if layer.missing is None else layer.missing
-    attributes = {"long_name": layer.title, "units": layer.unit, **told, **layer.flags}
-    return Variable(layer.name, ("y", "x"), (), layer.dtype, fill, layer.missing, layer.resampling, attributes)
+    title = layer.title if layer.step is None else layer.title.rpartition(", ")[0] or layer.title
+    attributes = {"long_name": title, "units": layer.unit, **told, **layer.flags}
+    dims = ("time", "y", "x") if leading else ("y", "x")
+    return Variable(name, dims, leading, layer.dtype, fill, layer.missing, layer.resampling, attributes)
 
 
-def _write_layer(folder: Path, scheme: Scheme, number: int, layer: Layer, source: RowReader) -> None:
+def _write_layer(folder: Path, scheme: Scheme, number: int, layer: Layer, source: RowReader, slot: _Slot) -> None:
     """Write a layer strip by strip; the strips of a level gather until they fill a row of its chunks."""
-    variable = scheme.variables[number]
+    variable = slot.variable
     gathered: list[list[NDArray[Any]]] = [[] for _ in range(scheme.levels)]
     for start, stop in strips(scheme.grid.shape.y, scheme.chunk):
         rows = layer.encode(source.rows(number, start, stop))
-        write_rows(folder, scheme, variable, 0, start, rows)
+        write_rows(folder, scheme, slot, 0, start, rows)
         for level, coarse in enumerate(reduce_levels(rows, scheme.levels, variable.method, variable.missing), 1):
             waiting = gathered[level - 1]
             waiting.append(coarse)
             if stop % (scheme.chunk << level) == 0 or stop == scheme.grid.shape.y:
                 first = (stop - 1) // (scheme.chunk << level) * scheme.chunk
-                write_rows(folder, scheme, variable, level, first, np.concatenate(waiting))
+                write_rows(folder, scheme, slot, level, first, np.concatenate(waiting))
                 waiting.clear()
 
 
-def write_rows(folder: Path, scheme: Scheme, variable: Variable, level: int, start: int, rows: NDArray[Any]) -> None:
-    """Write whole rows of chunks of an array (y, x), from a row that is a multiple of the chunk."""
+def write_rows(folder: Path, scheme: Scheme, slot: _Slot, level: int, start: int, rows: NDArray[Any]) -> None:
+    """Write whole rows of chunks of a layer, from a row that is a multiple of the chunk."""
+    variable = slot.variable
     array = level_folder(folder, level) / variable.name
     shape = Place(scheme.grid, level).shape
     chunk = (min(scheme.chunk, shape.y), min(scheme.chunk, shape.x))
     for top in range(0, rows.shape[0], chunk[0]):
         for col, left in enumerate(range(0, shape.x, chunk[1])):
             part = rows[top : top + chunk[0], left : left + chunk[1]]
-            write_chunk(array, ((start + top) // chunk[0], col), part, chunk, variable.filler)
+            write_chunk(array, (*slot.leading, (start + top) // chunk[0], col), part, chunk, variable.filler)

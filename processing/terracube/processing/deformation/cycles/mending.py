@@ -43,6 +43,7 @@ _MORE = 3
 _LEFT = 2.0
 _LOOSE_LEVERAGE = 0.95
 _REACH = 6
+_WINDOW = 7
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +62,12 @@ class _How:
         return self.radius * _LOOKS * _STEPS
 
 
+REACH = _WINDOW // 2 * _LOOKS * _STEPS
+"""Pixels around a pixel that decide its repair with neighbours."""
+
+
 def repair(
-    stack: xr.Dataset, *, margin: float = 0.3, neighbours: bool = False, window: int = 7, rivals: int = 1
+    stack: xr.Dataset, *, margin: float = 0.3, neighbours: bool = False, window: int = _WINDOW, rivals: int = 1
 ) -> xr.Dataset:
     """Mend phases that are wrong by whole cycles.
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import pystac
@@ -21,6 +21,7 @@ from pyproj import CRS
 
 from terracube.core.errors import InputError
 from terracube.cubes import CubePlan
+from terracube.cubes.items.names import sensor_for
 from terracube.cubes.items.view import acquired, to_item
 from terracube.cubes.storage import Layer
 from terracube.processing.chain import Chain, ChainParameters, Context, Intake, Map, Place, Shown, Survey
@@ -41,6 +42,9 @@ class OffsetParameters(ChainParameters):
     """What the chain can be told; dates are those of the images."""
 
     bands: tuple[str, ...] = Field(default=("red",), min_length=1, max_length=1, description="the band that is matched")
+    mask: Annotated[str, Field(max_length=40)] | tuple[int, ...] | None = Field(
+        default="auto", description="as of other chains; auto: clear, where the sensor tells what is not, else none"
+    )
     chip: int = Field(default=32, ge=8, le=256, multiple_of=4, description="pixels along each side of what is compared")
     step: int = Field(default=8, ge=8, le=128, multiple_of=8, description="pixels from one point to the next")
     search: int = Field(default=8, ge=1, le=64, description="largest motion looked for, pixels")
@@ -70,7 +74,13 @@ def _examine(parameters: ChainParameters, items: Sequence[pystac.Item]) -> Offse
     days = sorted({_day(item) for item in items})
     if len(days) < 2:
         raise InputError("motion needs two dates", where="datetime", expected="2 or more", got=str(len(days)))
-    return told.model_copy(update={"dates": tuple(map(str, days))})
+    mask = _mask(items) if told.mask == "auto" else told.mask
+    return told.model_copy(update={"dates": tuple(map(str, days)), "mask": mask})
+
+
+def _mask(items: Sequence[pystac.Item]) -> str | None:
+    """Give the usual mask if all images have one; what a user brings along tells of no clouds."""
+    return "clear" if all(sensor_for(to_item(item)) is not None for item in items) else None
 
 
 def _day(item: pystac.Item) -> date:

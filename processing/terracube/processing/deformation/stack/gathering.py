@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import dask.array as da
 import xarray as xr
-from dask.graph_manipulation import clone
+from dask._task_spec import convert_legacy_graph
 from numpy.typing import NDArray
 
 from terracube.cubes.doors import reduce_blocks
@@ -42,20 +43,28 @@ def gather(
     bare = xr.Dataset({name: (("time", "y", "x"), stack[name].data) for name in names}).unify_chunks()
     lazy = bool(bare.chunks)
     if lazy:
-        copies = clone(*(values.data for values in bare.data_vars.values()), seed="gather")
-        bare = xr.Dataset(
-            {
-                name: (("time", "y", "x"), copy)
-                for name, copy in zip(names, copies if len(names) > 1 else [copies], strict=True)
-            }
-        )
+        bare = bare.map(lambda values: values.copy(data=read_apart(values.data)))
     answer = reduce_blocks(georeference(bare, counted_grid(stack)), None, partial, combine)
     return answer if lazy else answer.compute(scheduler="synchronous")
 
 
+def read_apart(array: da.Array) -> da.Array:
+    """Give an array that is computed by tasks of its own: no block of it waits for what else the tasks are used for.
+
+    ``dask.graph_manipulation.clone`` leaves references of some layers (of an index by a list) as they were.
+    """
+    graph = convert_legacy_graph(dict(array.__dask_graph__()))
+    names = {key: _apart(key) for key in graph}
+    copied = {names[key]: node.substitute(names, key=names[key]) for key, node in graph.items()}
+    return da.Array(copied, _apart(array.name), array.chunks, meta=array._meta)
+
+
+def _apart(key: Any) -> Any:
+    return (_apart(key[0]), *key[1:]) if isinstance(key, tuple) else f"{key}-apart"
+
+
 def lazy_part(answer: Any, name: str, size: int | None = None) -> NDArray[Any] | Any:
     """Take a number, or an array of some size, out of an answer that is a mapping, lazily if it is lazy."""
-    import dask.array as da
     from dask.delayed import Delayed, delayed
 
     if not isinstance(answer, Delayed):
