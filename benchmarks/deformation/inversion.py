@@ -3,10 +3,11 @@
 Stacks in memory, float32: 30 dates and 100 pairs, 500 x 500, and 300 dates with their four successors; weights from
 coherence, 10 % of the pairs missing at random. Measured are CPU seconds per million pixels of the whole step, that is
 weights, displacement, deviation, temporal coherence, residual, chi squared and counts; beside it normal equations and
-their solution for a batch of pixels in plain numpy, and least squares pixel by pixel. Published for the first stack on
-another run of a like machine: MintPy 1.6.4 212 to 268, dolphin (weighted, without coherence) 134.
+their solution for a batch of pixels in plain numpy, and least squares pixel by pixel; and MintPy on the same pixels,
+where an interpreter that has it is named. Published for the first stack on another run of a like machine: MintPy 1.6.4
+212 to 268, dolphin (weighted, without coherence) 134.
 
-    python benchmarks/deformation/inversion.py --out benchmarks/results/deformation-inversion.json
+    python benchmarks/deformation/inversion.py --out benchmarks/results/deformation-inversion.json --mintpy PYTHON
 """
 
 from __future__ import annotations
@@ -14,10 +15,12 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import subprocess
 import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 # Before numpy starts its threads.
@@ -133,6 +136,29 @@ def right(stack: xr.Dataset, count: int) -> dict[str, float]:
     }
 
 
+def by_mintpy(stack: xr.Dataset, count: int, python: Path) -> dict[str, float]:
+    """Let MintPy solve the same pixels with the same weights, and compare the series."""
+    network, _ = network_of_stack(stack)
+    phase, coherence = (stack[name].values.reshape(len(network.pairs), -1)[:, :count] for name in stack)
+    weights = xr.DataArray(1 / phase_variance(stack["coherence"].values, LOOKS), dims=("pair", "y", "x"))
+    own = invert_stack(stack, weights=weights)
+    with TemporaryDirectory() as folder:
+        given = Path(folder) / "given.npz"
+        np.savez(given, pairs=network.pairs, days=network.days, phase=phase.astype("float64"),
+                 weight=1 / phase_variance(coherence, LOOKS))  # fmt: skip
+        subprocess.run([str(python), str(Path(__file__).with_name("peer_mintpy.py")), str(given)], check=True)
+        peer, told = np.load(given.with_name("mintpy.npy")), json.loads(given.with_name("mintpy.json").read_text())
+    series = own["displacement"].values.reshape(len(peer), -1)[:, :count] / METRES
+    whole = np.isfinite(series).all(axis=0) & (peer[1:] != 0).all(axis=0)
+    return {
+        "CPU s per Mpixel": told["seconds"] * 1e6 / told["pixels"],
+        "pixels solved by both": int(whole.sum()),
+        "pixels solved here": int(np.isfinite(series).all(axis=0).sum()),
+        "pixels solved by MintPy": int((peer[1:] != 0).all(axis=0).sum()),
+        "largest difference, rad": float(np.abs(series - peer)[:, whole].max()),
+    }
+
+
 def measured(stack: xr.Dataset, some: int, times: int) -> dict[str, Any]:
     """Measure all cases on one stack."""
     pixels = stack.sizes["y"] * stack.sizes["x"]
@@ -148,12 +174,15 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     parser.add_argument("--side", type=int, default=500, help="pixels per side of the first stack")
     parser.add_argument("--times", type=int, default=4, help="calls of which the least counts")
+    parser.add_argument("--mintpy", type=Path, help="an interpreter that has MintPy")
     options = parser.parse_args()
     long = max(options.side // 4, 16)
     figures = {
         "30 dates, 100 pairs": measured(simulated(random_network(), (options.side,) * 2), 3000, options.times),
         "300 dates, 1 190 pairs": measured(simulated(band(300, 4), (long,) * 2), 60, options.times),
     }
+    if options.mintpy:
+        figures["MintPy, 30 dates, 100 pairs"] = by_mintpy(simulated(random_network(), (40, 40)), 1500, options.mintpy)
     print(json.dumps(figures, indent=1))
     if options.out:
         options.out.parent.mkdir(parents=True, exist_ok=True)

@@ -11,29 +11,28 @@ its digest.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any
 
 import dask.array as da
 import numpy as np
 import pystac
 import xarray as xr
 from dask.delayed import Delayed, delayed
-from numpy.typing import NDArray
 
 from terracube.core.digest import sha256_of
 from terracube.core.errors import InputError
 from terracube.core.validation import validated
-from terracube.cubes import YX, CubePlan, CubeSpec, Grid, as_array, plan_cube, read_scenes
-from terracube.cubes.blocks import BlockReader
+from terracube.cubes import CubePlan, CubeSpec, Grid, as_array, plan_cube, read_scenes
 from terracube.cubes.load import DEFAULT_BLOCK, map_plan, plan_node
 from terracube.cubes.sources import Given
 from terracube.cubes.storage import Layer, LayerClass
-from terracube.cubes.storage.layers import TILE, strips
+from terracube.cubes.storage.layers import TILE
+from terracube.processing.blockwise import BYTES, Blockwise, joined, squares, strip_pixels
 from terracube.processing.estimate import Estimate, source_bytes
 from terracube.processing.origins import Origin, cube_origins, origin_of, plan_origins
-from terracube.processing.stages import Block, ChainParameters, Context, Finish, Map, Place, Survey
+from terracube.processing.stages import Block, ChainParameters, Context, Finish, Intake, Map, Place, Shown, Survey
 
 __all__ = [
     "Block",
@@ -47,56 +46,6 @@ __all__ = [
     "Shown",
     "Survey",
 ]
-
-_BYTES = 4
-# A strip this size keeps a block's observations small beside its result, and is long enough for the kernels.
-_STRIP_PIXELS = (8_192, 65_536)
-_STRIP_BYTES = 1 << 25
-
-
-_WHOLE = (slice(None), slice(None))
-
-
-class Shown(Protocol):
-    """A product that is looked at."""
-
-    @property
-    def grid(self) -> Grid:
-        """Of the whole product."""
-
-    def thin(self, name: str) -> NDArray[np.float32]:
-        """Give every n-th pixel of a layer, n being the same for all."""
-
-    def pixel(self, name: str, row: int, col: int) -> float:
-        """Give a layer at a row and column of those that :meth:`thin` gives."""
-
-
-@dataclass(frozen=True)
-class Intake:
-    """How a chain takes what is no series of scenes, like pairs with the geometry of their stack."""
-
-    part: Callable[[Iterable[pystac.Item]], tuple[list[pystac.Item], list[pystac.Item]]]
-    """Part items into those that are the steps, and those that hold what does not change."""
-    examine: Callable[[ChainParameters, Sequence[pystac.Item]], ChainParameters]
-    """Fill in what the steps decide, from their items; the same whatever their order."""
-    steps: Callable[[CubePlan], Any]
-    """Tell of the steps of a plan what the stages need beside their dates."""
-    statics: Callable[[ChainParameters], tuple[str, ...]]
-    """Layers that do not change, by name."""
-    cube: Callable[[xr.Dataset, dict[str, Any]], xr.Dataset]
-    """Make the layers of a cube that is loaded already; lazy in, lazy out."""
-    facts: Callable[[ChainParameters, Mapping[str, Any]], dict[str, Any]]
-    """Tell what the properties of the product say, with what the surveys found."""
-    pictures: Callable[[Shown, ChainParameters], list[tuple[str, bytes]]]
-    """Draw what is looked at first: titles and PNG, each layer thinned out."""
-    noun: str = "scene"
-    """What an item of a step is called."""
-    row: Callable[[pystac.Item], dict[str, str]] | None = None
-    """What is told of the item of a step in a table, by column; ``None``: as of any scene."""
-    found_by: str | None = None
-    """The filter that finds items of steps; ``None``: they are scenes of any sensor."""
-    shared: str | None = None
-    """The filter that finds what does not change, whatever else steps are chosen by."""
 
 
 @dataclass(frozen=True)
@@ -182,22 +131,27 @@ class Chain:
         """Tell what a run of a plan needs with a block size and a number of blocks in work at once."""
         layers = len(self.layers(parameters))
         side_y, side_x = min(block, plan.grid.shape.y), min(block, plan.grid.shape.x)
-        cube = len(plan.groups) * len(plan.spec.bands) * _BYTES
+        cube = len(plan.groups) * len(plan.spec.bands) * BYTES
         held = self.stage.held(parameters)
-        strip = min(side_y * side_x, max(_strip_pixels(plan, held), side_x)) * held * cube
-        if self._sees_wide(parameters):
-            zoom, halo = self._zoom(parameters), self._halo(parameters)
-            strip = (side_y * zoom + 2 * halo) * (side_x * zoom + 2 * halo) * held * cube
+        strip = min(side_y * side_x, max(strip_pixels(plan, held), side_x)) * held * cube
+        blocks = self._blocks
+        if blocks.sees_wide(parameters):
+            strip = blocks.wide_pixels(side_y, side_x, parameters) * held * cube
+        # Squares of surveys are read whole, whatever the block.
+        square = (
+            blocks.wide_pixels(min(TILE, plan.grid.shape.y), min(TILE, plan.grid.shape.x), parameters) * held * cube
+        )
+        looked = square if any(survey.needed(parameters) for survey in self.surveys) else 0.0
         between = 0 if self.finish is None else self.finish.values(parameters)
-        whole = side_y * side_x * (source_bytes(plan) + 2 * (layers + between) * _BYTES)
+        whole = side_y * side_x * (source_bytes(plan) + 2 * (layers + between) * BYTES)
         rows, cols = (len(pieces) for pieces in plan.grid.chunks(block))
         pixels = plan.grid.shape.y * plan.grid.shape.x
         return Estimate(
             block=block,
             tasks=rows * cols,
-            memory=int(workers * (strip + whole)),
+            memory=int(workers * max(strip + whole, looked)),
             # The scratch blocks, the COGs with overviews (4/3), the plain copy of one band per worker, and the Zarr.
-            disk=int(pixels * _BYTES * (layers * (1 + 4 / 3 + 1) + workers)),
+            disk=int(pixels * BYTES * (layers * (1 + 4 / 3 + 1) + workers)),
         )
 
     def plan(
@@ -262,7 +216,7 @@ class Chain:
         known = self.survey(plan, parameters, resource=resource, static=static) if found is None else found
         name = self._task(parameters) if static is None else f"{self._task(parameters)}-{static.digest[:12]}"
         handed = (shared, None if static is None else plan_node(static), known)
-        return map_plan(plan, self._block, block=block, layers=names, name=name, handed=handed).rename(self.name)
+        return map_plan(plan, self._blocks.block, block=block, layers=names, name=name, handed=handed).rename(self.name)
 
     def survey(
         self, plan: CubePlan, parameters: ChainParameters, *, resource: Any = None, static: CubePlan | None = None
@@ -279,79 +233,30 @@ class Chain:
             name = f"{survey.name}-{self._task(parameters)}-{plan.digest[:16]}"
             fixed = None if static is None else plan_node(static)
             parts = [
-                delayed(self._part, pure=True)(
+                delayed(self._blocks.part, pure=True)(
                     survey, plan_node(plan), tile, shared, fixed, found, dask_key_name=f"survey-{name}-{number}"
                 )
-                for number, tile in enumerate(_squares(plan.grid))
+                for number, tile in enumerate(squares(plan.grid))
             ]
-            found = delayed(_joined)(survey, parts, shared, found, dask_key_name=f"found-{name}")
+            found = delayed(joined)(survey, parts, shared, found, dask_key_name=f"found-{name}")
         return found
-
-    def _part(
-        self, survey: Survey, plan: CubePlan, tile: Grid, context: Context, static: CubePlan | None,
-        found: Mapping[str, Any],
-    ) -> Any:  # fmt: skip
-        values, place = self._read_wide(plan, tile, context.parameters, static)
-        return survey.part(values, replace(context, found=found, place=place))
 
     def _context(self, plan: CubePlan, parameters: ChainParameters, resource: Any) -> Context:
         dates = np.array(plan.dates, "datetime64[D]")
         origins = None if self.observe is None else plan_origins(plan)
         return Context(parameters, dates, origins, resource, None if self.intake is None else self.intake.steps(plan))
 
-    def _block(
-        self, plan: CubePlan, target: Grid, context: Context, static: CubePlan | None, found: Mapping[str, Any]
-    ) -> NDArray[np.float32]:
-        context = replace(context, found=found)
-        if self._sees_wide(context.parameters):
-            return self._wide(plan, target, context, static)
-        if self.finish is None:
-            return self._strips(plan, target, context, static)
-        halo = self.finish.halo(context.parameters)
-        wide, inner = _widened(target, plan.grid, halo)
-        between = self._strips(plan, wide, context, static)
-        return np.ascontiguousarray(self.finish.block(between, context)[:, *inner])
+    @property
+    def _blocks(self) -> Blockwise:
+        return Blockwise(self.stage, self.finish, self._values)
 
     def _values(self, parameters: ChainParameters) -> int:
         """Count what the first stage gives of a pixel."""
         return len(self.layers(parameters)) if self.finish is None else self.finish.values(parameters)
 
-    def _strips(self, plan: CubePlan, target: Grid, context: Context, static: CubePlan | None) -> NDArray[np.float32]:
-        out = np.empty((self._values(context.parameters), *target.shape), "float32")
-        reader = BlockReader(plan, target)
-        held = self.stage.held(context.parameters)
-        for start, stop in strips(target.shape.y, max(1, _strip_pixels(plan, held) // target.shape.x)):
-            here = target.window(YX(start, 0), YX(stop - start, target.shape.x))
-            placed = replace(context, place=Place(here, _WHOLE, _static(static, here)))
-            out[:, start:stop] = self.stage.block(reader.rows(start, stop), placed)
-        return out
-
-    def _sees_wide(self, parameters: ChainParameters) -> bool:
-        return self._halo(parameters) > 0 or self._zoom(parameters) > 1
-
-    def _zoom(self, parameters: ChainParameters) -> int:
-        return 1 if self.stage.zoom is None else self.stage.zoom(parameters)
-
-    def _halo(self, parameters: ChainParameters) -> int:
-        return 0 if self.stage.halo is None else self.stage.halo(parameters)
-
-    def _wide(self, plan: CubePlan, target: Grid, context: Context, static: CubePlan | None) -> NDArray[np.float32]:
-        """Run the first stage on the observations of a block with their margin, at their own resolution."""
-        values, place = self._read_wide(plan, target, context.parameters, static)
-        return self.stage.block(values, replace(context, place=place))
-
-    def _read_wide(
-        self, plan: CubePlan, target: Grid, parameters: ChainParameters, static: CubePlan | None
-    ) -> tuple[NDArray[np.float32], Place]:
-        zoom, halo = self._zoom(parameters), self._halo(parameters)
-        fine = plan if zoom == 1 else replace(plan, grid=plan.grid.finer(zoom))
-        wide, inner = _widened(target.finer(zoom), fine.grid, halo)
-        values = BlockReader(fine, wide).rows(0, wide.shape.y)
-        return values, Place(wide, inner, _static(static, wide))
-
     def product_grid(self, grid: Grid, parameters: ChainParameters) -> Grid:
         """Give the grid of the product of observations on a grid."""
-        return grid.coarser(self._zoom(parameters))
+        return grid.coarser(self._blocks.zoom(parameters))
 
     def _node(self, context: Context) -> Delayed:
         """Make what all blocks share a graph node: it travels to each worker once, not with each block."""
@@ -469,31 +374,6 @@ class Chain:
         return xr.Dataset(variables, attrs={"title": self.title})
 
 
-def _squares(grid: Grid) -> Iterator[Grid]:
-    """Give squares of 256 pixels that lie where the grid counts from, whatever part of it this is, in row order."""
-    ends = [_cuts(grid.offset[axis], grid.shape[axis]) for axis in (0, 1)]
-    for top, bottom in ends[0]:
-        for left, right in ends[1]:
-            yield grid.window(YX(top, left), YX(bottom - top, right - left))
-
-
-def _cuts(offset: int, size: int) -> list[tuple[int, int]]:
-    first = -(offset % TILE)
-    return [(max(start, 0), min(start + TILE, size)) for start in range(first, size, TILE)]
-
-
-def _joined(survey: Survey, parts: Sequence[Any], context: Context, before: Mapping[str, Any]) -> dict[str, Any]:
-    return {**before, **survey.join(parts, replace(context, found=before))}
-
-
-def _static(plan: CubePlan | None, target: Grid) -> NDArray[np.float32]:
-    """Read what does not change, (band, y, x)."""
-    if plan is None:
-        return np.empty((0, *target.shape), "float32")
-    values: NDArray[np.float32] = BlockReader(plan, target).rows(0, target.shape.y)[0]
-    return values
-
-
 def _banded(cube: xr.DataArray, bands: tuple[str, ...]) -> xr.DataArray:
     """Take bands by name, in order; one that is not there is refused by name, never replaced by another."""
     there = [str(name) for name in cube.band.values]
@@ -503,20 +383,3 @@ def _banded(cube: xr.DataArray, bands: tuple[str, ...]) -> xr.DataArray:
             "the cube lacks bands", where=", ".join(missing), expected=", ".join(bands), got=", ".join(there)
         )
     return cube.sel(band=list(bands))
-
-
-def _widened(target: Grid, whole: Grid, halo: int) -> tuple[Grid, tuple[slice, slice]]:
-    """Widen a block by a margin as far as the grid goes; tell where the block lies in it."""
-    top, left = (min(halo, target.offset[axis] - whole.offset[axis]) for axis in (0, 1))
-    ends = [whole.offset[axis] + whole.shape[axis] - target.offset[axis] - target.shape[axis] for axis in (0, 1)]
-    bottom, right = (min(halo, end) for end in ends)
-    shape = target.shape
-    wide = target.window(YX(-top, -left), YX(shape.y + top + bottom, shape.x + left + right))
-    return wide, (slice(top, top + shape.y), slice(left, left + shape.x))
-
-
-def _strip_pixels(plan: CubePlan, held: float) -> int:
-    """Give how many pixels are read and reduced at once: fewer where each has many dates and bands, or products."""
-    least, most = _STRIP_PIXELS
-    each = _BYTES * max(1, len(plan.groups) * len(plan.spec.bands)) * max(1.0, held / 2)
-    return min(most, max(least, int(_STRIP_BYTES // each)))

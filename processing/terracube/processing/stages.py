@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Protocol
 
 import numpy as np
+import pystac
+import xarray as xr
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from terracube.cubes import YX, Grid
+from terracube.cubes import YX, CubePlan, Grid
 from terracube.processing.origins import Origin
 
 
@@ -115,3 +117,45 @@ class Survey:
     join: Callable[[Sequence[Any], Context], Mapping[str, Any]]
     """From all parts, in row order, to JSON values under names of its own."""
     needed: Callable[[ChainParameters], bool] = lambda _: True
+
+
+class Shown(Protocol):
+    """A product that is looked at."""
+
+    @property
+    def grid(self) -> Grid:
+        """Of the whole product."""
+
+    def thin(self, name: str) -> NDArray[np.float32]:
+        """Give every n-th pixel of a layer, n being the same for all."""
+
+    def pixel(self, name: str, row: int, col: int) -> float:
+        """Give a layer at a row and column of those that :meth:`thin` gives."""
+
+
+@dataclass(frozen=True)
+class Intake:
+    """How a chain takes what is no series of scenes, like pairs with the geometry of their stack."""
+
+    part: Callable[[Iterable[pystac.Item]], tuple[list[pystac.Item], list[pystac.Item]]]
+    """Part items into those that are the steps, and those that hold what does not change."""
+    examine: Callable[[ChainParameters, Sequence[pystac.Item]], ChainParameters]
+    """Fill in what the steps decide, from their items; the same whatever their order."""
+    steps: Callable[[CubePlan], Any]
+    """Tell of the steps of a plan what the stages need beside their dates."""
+    statics: Callable[[ChainParameters], tuple[str, ...]]
+    """Layers that do not change, by name."""
+    cube: Callable[[xr.Dataset, dict[str, Any]], xr.Dataset]
+    """Make the layers of a cube that is loaded already; lazy in, lazy out."""
+    facts: Callable[[ChainParameters, Mapping[str, Any]], dict[str, Any]]
+    """Tell what the properties of the product say, with what the surveys found."""
+    pictures: Callable[[Shown, ChainParameters], list[tuple[str, bytes]]]
+    """Draw what is looked at first: titles and PNG, each layer thinned out."""
+    noun: str = "scene"
+    """What an item of a step is called."""
+    row: Callable[[pystac.Item], dict[str, str]] | None = None
+    """What is told of the item of a step in a table, by column; ``None``: as of any scene."""
+    found_by: str | None = None
+    """The filter that finds items of steps; ``None``: they are scenes of any sensor."""
+    shared: str | None = None
+    """The filter that finds what does not change, whatever else steps are chosen by."""
