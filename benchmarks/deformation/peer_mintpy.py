@@ -1,7 +1,7 @@
 """Time MintPy's inversion of one stack, pixel by pixel as it does with weights or gaps; in an environment of its own.
 
-Reads what ``inversion.py --mintpy PYTHON`` wrote, and writes seconds and series beside it. MintPy is under the GPL and no
-need of this project: install it where PYTHON is (``pip install mintpy``), and name that interpreter.
+Reads what ``inversion.py --mintpy PYTHON`` wrote, and writes seconds and series beside it. MintPy is under the GPL, and
+not needed here: install it where PYTHON is (``pip install mintpy``), and name that interpreter.
 """
 
 import json
