@@ -154,8 +154,7 @@ def _request(chain: str | None, given: dict[str, Any], catalog: Catalog) -> RunR
 
 
 def _only_scenes(catalog: Catalog, chain: str | None) -> str | None:
-    """Give the collection a chain is made for, if the catalogue has only one: of a sensor that is described, or pairs.
-    """
+    """Give the collection a chain is made for, if there is only one: of a sensor that is described, or of pairs."""
     intake = get_chain(chain).intake if chain else None
     names = [collection.id for collection in catalog.collections()]
     if intake is None or intake.found_by is None:

@@ -296,6 +296,15 @@ def test_series_on_common_dates() -> None:
     assert found["up"].dims == ("time", "y", "x")
 
 
+@pytest.mark.parametrize("unit", ["s", "us"])
+def test_units_of_time_do_not_matter(unit: str) -> None:
+    """Dates in seconds or microseconds are the same dates."""
+    looks = [_series(_ASC, [0, 12, 24, 36]), _series(_DESC, [6, 18, 30, 42])]
+    coarse = [each.assign_coords(time=each["time"].values.astype(f"datetime64[{unit}]")) for each in looks]
+    assert coarse[0]["time"].dtype == f"datetime64[{unit}]"
+    xr.testing.assert_identical(decompose(coarse, north_std=0.001), decompose(looks, north_std=0.001))
+
+
 def test_first_date_is_certain() -> None:
     """Nothing has moved at the first date, with no doubt; pixels that are not solved stay missing."""
     asc, desc = _series(_ASC, [0, 12, 24]), _series(_DESC, [0, 12, 24])
@@ -306,6 +315,23 @@ def test_first_date_is_certain() -> None:
     assert found["covariance_eu"].values[0, 0, 0] == 0
     assert np.isnan(found["up"].values[:, 1, 1]).all()
     assert np.isnan(found["std_up"].values[0, 1, 1])
+
+
+@pytest.mark.parametrize("lazy", [False, True])
+def test_dates_without_the_air_still_count(lazy: bool) -> None:
+    """A date whose part of the air nobody has told yet is as sure as the others; where nothing is told, it is out."""
+    asc, desc = (_series(vector, [0, 12, 24, 36]) for vector in (_ASC, _DESC))
+    for each in (asc, desc):
+        each["std_atmosphere"] = (each["std_network"] * 0 + 3e-3).where(each["time"] > each["time"][0], 0)
+    whole = decompose([asc, desc], north_std=0.001)
+    asc["std_atmosphere"][3] = np.nan
+    desc["std_network"][2, 1, 1] = np.nan
+    desc["std_atmosphere"][2, 1, 1] = np.nan
+    looks = [each.chunk({"time": 2, "x": 3}) for each in (asc, desc)] if lazy else [asc, desc]
+    found = decompose(looks, north_std=0.001).compute()
+    np.testing.assert_allclose(found["std_up"].values[3], whole["std_up"].values[3], rtol=1e-6)
+    assert int(found["n_looks"][2, 1, 1]) == 1
+    assert (found["n_looks"].values[3] == 2).all()
 
 
 def test_interpolated_standard_deviation() -> None:

@@ -105,6 +105,42 @@ def test_alerts() -> None:
     assert found.attrs["sigmas"] == 3.0
 
 
+@pytest.mark.parametrize("lazy", [False, True])
+def test_alert_of_another_reference_is_refused(lazy: bool) -> None:
+    """References that were found in two places are no one reference, though both are called found."""
+    kept, new = kept_and_new(reference="auto")
+    same = kept.assign(reference_y=3.5, reference_x=4.0), new.assign(reference_y=4.0, reference_x=4.0)
+    xr.testing.assert_identical(alert(*same), alert(kept, new))
+    away = new.assign(reference_y=20.0, reference_x=4.0)
+    if lazy:
+        away = away.chunk({"time": 3, "y": 7, "x": 30})
+        found = alert(same[0].chunk({"y": 7}), away)
+        with pytest.raises(InputError, match="another reference"):
+            found.compute()
+    else:
+        with pytest.raises(InputError, match="another reference"):
+            alert(same[0], away)
+
+
+def test_reference_of_the_series_is_kept() -> None:
+    """Where the reference was found goes with the model."""
+    whole, _ = series()
+    found = fit(whole.assign(reference_y=3.5, reference_x=4.0), covariance=True)
+    assert (float(found.reference_y), float(found.reference_x)) == (3.5, 4.0)
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [("parameters", "{"), ("parameters", "3"), ("parameters", None), ("parameters", '["offset", "velocity"]'),
+     ("epoch", "yesterday"), ("epoch", "2019-13-01"), ("epoch", "now"), ("model", "linear + rain")],
+)  # fmt: skip
+def test_kept_models_from_outside(name: str, told: Any) -> None:
+    """Attributes that were damaged are named, whatever they hold."""
+    kept, new = kept_and_new()
+    with pytest.raises(InputError):
+        alert(kept.assign_attrs({name: told}), new)
+
+
 def test_alert_uses_what_the_new_dates_tell() -> None:
     """A larger standard deviation of a new date quietens it; a smaller one does not make the model better."""
     kept, new = kept_and_new()

@@ -11,8 +11,8 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from terracube.core.errors import AssetError, EmptyResultError, HostileInputError, InputError, MetadataError
-from terracube.processing.deformation.gnss import reading as gnss
 from terracube.processing.deformation.gnss import at_times, project_gnss, read_gnss
+from terracube.processing.deformation.gnss import reading as gnss
 from terracube.processing.deformation.gnss.comparing import compare_gnss, plot_gnss
 
 _HEAD = (
@@ -156,6 +156,27 @@ def _series(rate: tuple[float, float, float], *, noise: float = 0.0) -> xr.Datas
 _RATE = (0.02, -0.01, -0.03)
 
 
+@pytest.mark.parametrize(
+    "time",
+    ["now", "today", "9999-01-01", "1815-03-31", "2020-01-01T00:00:00+05:00", "2020-13-01", "NaT", "x" * 200_000],
+)
+def test_dates_of_tables_are_dates(tmp_path: Path, time: str) -> None:
+    """Words, dates out of the time of such stations, other zones and cells without end are refused."""
+    path = tmp_path / "odd.csv"
+    path.write_text(f"time,east,north,up,std_east,std_north,std_up\n2020-01-01,0,0,0,1,1,1\n{time},0,0,0,1,1,1\n")
+    with pytest.raises(AssetError):
+        read_gnss(path, unit="m", at=(0, 0))
+
+
+def test_windows_have_a_length() -> None:
+    """A window of no or endless days is refused, one of a century is not."""
+    days = np.array(["2020-01-01", "2020-01-02"], "datetime64[ns]")
+    for window in (0.0, -1.0, np.nan, 1e6, np.inf):
+        with pytest.raises(InputError, match="window"):
+            at_times(days, np.ones(2), np.ones(2), days, window=window)
+    assert at_times(days, np.ones(2), np.ones(2), days, window=36_525.0)[0].tolist() == [1.0, 1.0]
+
+
 def test_projection_uses_the_correlations() -> None:
     """Motion is the scalar product; the variance is that of a quadratic form with the correlations."""
     station = _station("A", 45, 3, _RATE).assign(correlation_eu=("time", np.full(400, 0.5)))
@@ -251,6 +272,24 @@ def test_one_row_of_pixels() -> None:
     transform = "499500 40 0 4982970.4 0 -40"
     strip["spatial_ref"] = xr.DataArray(0, attrs={"crs_wkt": "EPSG:32631", "GeoTransform": transform})
     assert int(compare_gnss(strip, [_station("A", 45.0, 3.0, _RATE)])["n_pixels"][0]) == 5
+
+
+def test_one_pixel_is_not_everywhere() -> None:
+    """A station stands in a series of one pixel only if it is within that pixel's size."""
+    alone = _series(_RATE).isel(y=[10], x=[12])
+    transform = "499980 40 0 4982970.4 0 -40"
+    alone["spatial_ref"] = xr.DataArray(0, attrs={"crs_wkt": "EPSG:32631", "GeoTransform": transform})
+    found = compare_gnss(alone, [_station("A", 45.0, 3.0, _RATE), _station("B", 50.0, 20.0, _RATE)])
+    assert found["n_pixels"].values.tolist() == [1, 0]
+
+
+def test_units_of_time_do_not_matter() -> None:
+    """Slopes are per year, whether dates are in seconds or nanoseconds."""
+    series, station = _series(_RATE), _station("A", 45.0, 3.0, _RATE)
+    coarse = [each.assign_coords(time=each["time"].values.astype("datetime64[s]")) for each in (series, station)]
+    found, expected = compare_gnss(coarse[0], [coarse[1]]), compare_gnss(series, [station])
+    np.testing.assert_allclose(found["velocity_insar"].values, expected["velocity_insar"].values)
+    np.testing.assert_allclose(found["velocity_difference_std"], expected["velocity_difference_std"])
 
 
 def test_refusals() -> None:

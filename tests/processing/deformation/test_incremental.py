@@ -21,6 +21,7 @@ from terracube.processing.deformation.incremental import KeptSeries, append, kee
 from terracube.processing.deformation.inversion import invert_stack
 from terracube.processing.deformation.network import network_of_stack
 from terracube.processing.deformation.reference import apply_reference
+from terracube.processing.deformation.series import invert
 from terracube.processing.deformation.stack import to_stack
 
 WAVELENGTH = 0.0555
@@ -92,6 +93,34 @@ def test_solved_anew_is_solved_at_once(stack, tmp_path, options):
     np.testing.assert_array_equal(grown.dataset().los_up, np.float32(0.8))
     again = KeptSeries.open(tmp_path / "kept")
     xr.testing.assert_identical(again.dataset().compute(), grown.dataset().compute())
+
+
+@pytest.mark.parametrize("repair", ["none", "pixel", "neighbours"])
+def test_appended_as_it_was_inverted(tmp_path, repair):
+    """Mending and the noise of the reference are, to the bit, those of one inversion of all pairs."""
+    whole = make(noise=0.1, missing=0.0, shape=(40, 70))
+    whole["unwrapped_phase"][5, 20:24, 30:60] += 2 * np.pi
+    old, new = parted(whole)
+    how = {"reference": PLACE, "repair": repair, "atmosphere": None}
+    kept = keep_series(invert(old, **how), apply_reference(old, PLACE), tmp_path / "kept", chunks=64)
+    equal(append(kept, new, old=old).dataset(), invert(whole, **how))
+
+
+def test_new_pairs_away_from_the_reference(tmp_path):
+    """A part whose new pairs are referenced already is solved; the noise of the reference is that of the old pairs."""
+    whole = make(noise=0.1, missing=0.0)
+    old, new = parted(whole)
+    how = {"reference": PLACE, "repair": "pixel", "atmosphere": None}
+    kept = keep_series(invert(old, **how), apply_reference(old, PLACE), tmp_path / "kept", chunks=64)
+    part = apply_reference(new, PLACE).isel(y=slice(64, 80), x=slice(128, 150))
+    grown = append(kept, part, old=old).dataset().compute()
+    expected = invert(whole, **how).isel(y=slice(64, 80), x=slice(128, 150))
+    inside = grown.isel(y=slice(64, 80), x=slice(128, 150))
+    np.testing.assert_array_equal(inside.displacement.values, expected.displacement.values)
+    own = invert_stack(apply_reference(whole, PLACE)).std_network.values[1:6, 64:80, 128:150]
+    assert (inside.std_network.values[1:6] > own).all()
+    early = {"y": slice(0, 64), "time": slice(0, 6)}
+    equal(grown.isel(early), kept.cube.at(kept.history()[-1]["id"]).isel(early), ("displacement", "std_network"))
 
 
 def test_provenance(stack, tmp_path):

@@ -354,6 +354,7 @@ def test_layers_of_the_ground_are_kept() -> None:
         ({}, {"weights": "snr"}, "no such weight"),
         ({}, {"disconnected": "guess"}, "no such choice"),
         ({}, {"reference_date": "2019-01-01"}, "none of the stack"),
+        ({}, {"reference_date": "soon"}, "no date"),
         ({}, {"weights": xr.DataArray(np.ones((2, 2)), dims=("y", "x"))}, "not on the pixels"),
     ],
 )

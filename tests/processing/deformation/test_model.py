@@ -238,6 +238,51 @@ def test_given_terms() -> None:
             fit(series, "linear + rain", arrays={name: array})
 
 
+@pytest.mark.parametrize("name", ["velocity_std", "n_dates", "residual_std", "annual_cos", "los_up", "annual_peak"])
+def test_given_terms_have_names_of_their_own(name: str) -> None:
+    """A term of the caller cannot take the place of a result."""
+    times = dates(70)
+    rain = xr.DataArray(np.sin(np.arange(70.0) ** 2), {"time": times}, "time")
+    with pytest.raises(InputError, match="name of a result"):
+        fit(series_of(np.zeros((70, 1, 1)), times), f"linear + annual + {name}", arrays={name: rain})
+
+
+@pytest.mark.parametrize("weights", ["none", "std"])
+def test_seasons_need_the_dates_of_the_pixel(weights: Any) -> None:
+    """A pixel whose own dates span too few months has no seasonal term, and no rate beside one; others have."""
+    times = dates(70)
+    series = series_of(0.001 * np.random.default_rng(0).normal(size=(70, 1, 3)), times)
+    series["std_network"] = xr.full_like(series.displacement, 0.001)
+    months = (times - times[0]) / DAY / 30.4375
+    series.displacement[months > 17, 0, 1] = np.nan
+    series.std_network[months > 17, 0, 2] = np.nan
+    found = fit(series, "linear + annual", weights=weights)
+    expected = [True, False, weights == "none"]
+    for name in ("velocity", "velocity_std", "annual_amplitude", "residual_std"):
+        assert np.isfinite(found[name].values[0]).tolist() == expected
+    assert float(found.n_dates[0, 1]) == (months <= 17).sum()
+    assert np.isfinite(fit(series, "linear", weights=weights).velocity).all()
+    chosen = select_terms(series, "linear + annual").statistic.values[:, 0]
+    assert np.isfinite(chosen[:, 0]).all()
+    assert np.isnan(chosen[:, 1]).all()
+
+
+def test_dates_without_the_air_still_count() -> None:
+    """A date whose part of the air is not known yet is taken as the others are; one without any error is left out."""
+    times = dates(20)
+    series = series_of(0.001 * np.random.default_rng(0).normal(size=(20, 1, 2)), times)
+    series["std_network"] = xr.full_like(series.displacement, 0.001)
+    series["std_atmosphere"] = xr.full_like(series.displacement, 0.004)
+    whole = fit(series, weights="std")
+    series.std_atmosphere[15:] = np.nan
+    xr.testing.assert_allclose(fit(series, weights="std"), whole)
+    series.std_network[18:] = np.nan
+    assert (fit(series, weights="std").n_dates == 18).all()
+    series.std_atmosphere[:] = np.nan
+    alone = series.drop_vars("std_atmosphere")
+    xr.testing.assert_allclose(fit(series, weights="std"), fit(alone, weights="std"))
+
+
 def test_bad_series_are_refused() -> None:
     """No displacement, other dimensions or units, dates out of order, unknown ways: each is named."""
     series, _ = drawn(parse_model("linear"), dates(10), noise=0.001, shape=(2, 2))

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import xarray as xr
+from affine import Affine
 
 from terracube.core.errors import EmptyResultError, InputError, NotFoundError
 from terracube.processing.deformation.model import fit
@@ -82,6 +83,26 @@ def test_series_plot() -> None:
     assert drawn(figure)
     assert drawn(series_plot(series(), (3, 4)))
     assert "not fitted" in series_plot(made, (0, 0), fitted=fit(made).where(False)).axes[0].get_title(loc="left")
+
+
+def test_series_plot_of_given_terms() -> None:
+    """A model with a course of the caller's has no curve between the dates; its velocity is told."""
+    made = series()
+    rain = xr.DataArray(np.sin(np.arange(made.sizes["time"]) ** 2.0), {"time": made.time}, "time")
+    axes = series_plot(made, (3, 4), fitted=fit(made, "linear + rain", arrays={"rain": rain})).axes[0]
+    assert "linear + rain" in axes.get_title(loc="left")
+    assert "mm/year" in axes.get_title(loc="left")
+
+
+def test_one_pixel_is_not_everywhere() -> None:
+    """A point far away is not in a series of one pixel, whether its size is known or not."""
+    alone = series(y=np.arange(8) * -10.0, x=np.arange(12) * 10.0).isel(y=[3], x=[4])
+    assert series_plot(alone, (-30.0, 40.0)).axes
+    sized = alone.rio.write_crs("EPSG:32633").rio.write_transform(Affine(10, 0, 35, 0, -10, -25))
+    assert series_plot(sized, (-34.0, 44.0)).axes
+    for one in (alone, sized):
+        with pytest.raises(InputError, match="outside"):
+            series_plot(one, (-30.0, 55.0))
 
 
 def test_points_without_a_series() -> None:

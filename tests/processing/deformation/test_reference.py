@@ -10,10 +10,11 @@ import rasterio
 import xarray as xr
 
 from terracube.core.errors import EmptyResultError, InputError
-from terracube.cubes.grid import Grid
+from terracube.cubes.grid import YX, Grid, Pair
 from terracube.cubes.pairs import SIGN
 from terracube.processing.deformation.network import network_of
 from terracube.processing.deformation.reference import apply_reference, choose_reference, to_reference
+from terracube.processing.deformation.reference_given import area_pixels
 from terracube.processing.deformation.reference_search import area_around
 from terracube.processing.deformation.stack import to_stack
 
@@ -147,6 +148,16 @@ def test_point(stack):
     assert found.attrs["reference"] == f"point y={float(stack.y[10])!r}, x={float(stack.x[20])!r}"
     assert (float(found.reference_y), float(found.reference_x)) == (float(stack.y[10]), float(stack.x[20]))
     xr.testing.assert_identical(apply_reference(stack.chunk(pair=2, y=7), (y, x)).compute(), found)
+
+
+def test_areas_of_tiles_have_an_end():
+    """An area of more pixels than are held at once is refused in tiles too; one within is taken, or is elsewhere."""
+    grid = Grid("EPSG:32633", Pair(-10.0, 10.0), Pair(0.0, 0.0), YX(-500, 20), YX(16, 16))
+    values = np.arange(2 * 16 * 16, dtype="float32").reshape(1, 2, 16, 16)
+    with pytest.raises(InputError, match="too large"):
+        area_pixels(values, grid, (-1e12, -1e12, 1e12, 1e12))
+    assert area_pixels(values, grid, (200.0, 4980.0, 220.0, 5000.0)).shape == (1, 2, 4)
+    assert area_pixels(values, grid, (0.0, 4980.0, 20.0, 5000.0)) is None
 
 
 @pytest.mark.parametrize("statistic", ["mean", "median"])

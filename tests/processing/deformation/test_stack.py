@@ -126,6 +126,60 @@ def test_zero_is_a_phase_unless_declared():
     assert np.isnan(to_stack(endless).unwrapped_phase[0, 3, 3])
 
 
+@pytest.mark.parametrize("nodata", [-32768, -99999, 1e20, np.int16(-32768), np.array([-32768.0]), np.nan])
+def test_stored_numbers_are_unpacked(nodata):
+    """A scale and an offset are applied, after nodata of the stored numbers, also one that their type cannot hold."""
+    given, plain = make(), make()
+    stored = np.round(given.unwrapped_phase.fillna(0).values / 0.001).astype("int32")
+    stored[0, 2, 2] = -32768
+    packed = {"units": "rad", "scale_factor": 0.001, "add_offset": 0.5, "_FillValue": nodata}
+    given["unwrapped_phase"] = (given.unwrapped_phase.dims, stored, packed)
+    given["coherence"] = (given.unwrapped_phase.dims, np.full(stored.shape, 51, "uint8"),
+                          {"scale_factor": 1 / 255, "missing_value": -9999})  # fmt: skip
+    given["dem"] = (("y", "x"), np.full(stored.shape[1:], -9999, "int16"), {"nodata": -9999, "units": "m"})
+    stack = to_stack(given)
+    expected = plain.unwrapped_phase.fillna(0) + 0.5
+    expected[0, 2, 2] = np.nan if np.any(np.equal(nodata, -32768)) else -32.768 + 0.5
+    np.testing.assert_allclose(stack.unwrapped_phase, expected, atol=1e-5)
+    np.testing.assert_allclose(stack.coherence, 0.2, atol=1e-6)
+    assert np.isnan(stack.dem).all()
+    assert stack.dem.attrs == {"units": "m"}
+    assert not {"scale_factor", "add_offset", "_FillValue"} & set(stack.unwrapped_phase.attrs)
+    xr.testing.assert_identical(to_stack(given.chunk(y=2)).compute(), stack)
+    xr.testing.assert_identical(to_stack(stack), stack)
+
+
+@pytest.mark.parametrize(
+    ("name", "told"), [("_FillValue", "0"), ("missing_value", True), ("scale_factor", 0), ("add_offset", np.inf)]
+)
+def test_attributes_of_storage_are_numbers(name, told):
+    """Text, or a scale that loses everything, is refused by name."""
+    given = make()
+    given.unwrapped_phase.attrs[name] = told
+    with pytest.raises(MetadataError, match="unwrapped_phase"):
+        to_stack(given)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda s: to_stack(s, looks=5), "another number of looks"),
+        (lambda s: to_stack(s.assign_attrs(wavelength="0.0555").assign_coords(wavelength=("pair", [0.0555] * 4))),
+         "coordinate and attribute differ"),
+        (lambda s: to_stack(s.assign(incidence_angle=s.coherence)), "other dimensions"),
+        (lambda s: to_stack(s.assign_coords(perpendicular_baseline=("pair", ["a"] * 4))), "baselines are no numbers"),
+        (lambda s: to_stack(s.assign_coords(perpendicular_baseline=("pair", [np.inf] * 4))), "baseline has no end"),
+        (lambda s: to_stack(s.assign_coords(reference_time=("pair", np.array(["0001-01-01"] * 4, "M8[s]")))), "dates"),
+        (lambda s: to_stack(s.assign_attrs(phase_sign=["x"])), "unknown sign"),
+        (lambda s: to_stack(s, sign=["x"]), "unknown sign"),
+    ],
+)  # fmt: skip
+def test_odd_attributes(change, words):
+    """What is told from outside is checked before it is used: an error of the library names it."""
+    with pytest.raises((InputError, MetadataError), match=words):
+        change(make())
+
+
 def test_bad_pairs():
     """Equal, reversed, repeated and missing dates are refused by name; one pair is allowed, and told."""
     with pytest.raises(InputError, match="dates of a pair are equal"):

@@ -41,7 +41,7 @@ class DeformationParameters(ChainParameters):
     )
     model: str = Field(default="linear", max_length=1000, description="of motion, like linear + annual")
     fit_weights: Literal["none", "std"] = Field(default="none", description="of the dates in the model")
-    coloured: bool = Field(default=False, description="widen errors where residuals of successive dates are alike")
+    coloured: bool = Field(default=True, description="widen errors where residuals of successive dates are alike")
     atmosphere: bool = Field(default=True, description="estimate how far the air moves each date")
     series: bool = Field(default=True, description="publish the displacement of each date, too")
     dates: tuple[str, ...] = Field(default=(), max_length=4000, description="as the pairs say")

@@ -24,11 +24,12 @@ from numpy.typing import NDArray
 from terracube.core.errors import EmptyResultError, InputError
 from terracube.processing.deformation.model.design import Design, design_of
 from terracube.processing.deformation.model.fitting import displacement_of, fit_of_block, reference_position, to_model
-from terracube.processing.deformation.model.terms import YEAR, Doubles, Model, days_since
+from terracube.processing.deformation.model.terms import YEAR, Doubles, Model, Times, days_since, parse_model
+from terracube.processing.deformation.model.walk import increments
 from terracube.processing.kernels.regression import combine
 
 _LEAST_FREEDOM = 3
-_SEASONAL_YEARS = 1.5
+_SEASONAL, _SEASONAL_YEARS = "linear + annual", 1.5
 # Classes of squares: 64 to a factor of two from 2**-50 to 2**14, and one below all of them.
 _PER_OCTAVE, _LOWEST, _OCTAVES = 64, -50, 64
 _CLASSES = _PER_OCTAVE * _OCTAVES + 1
@@ -54,7 +55,7 @@ def atmosphere_std(
         With ``displacement`` and ``std_network`` (time, y, x), m, and the attribute ``reference_date``.
     model : str or Model, optional
         Motion that is not the air's; what it cannot follow counts as air. By default ``linear``, and ``annual`` too if
-        the dates span 18 months or more.
+        the dates span 18 months or more, are seven or more, and not always at the same days of the year.
     stable : DataArray (y, x) of bool, optional
         Ground that stands still: then no model is asked, and each date has one value for all pixels.
     arrays : mapping of name to DataArray (time,), optional
@@ -65,16 +66,16 @@ def atmosphere_std(
     xarray.DataArray (time, y, x), float32
         ``std_atmosphere``, m: of the displacement since the reference date, and 0 at it. Together with the network's
         part, ``hypot(std_network, std_atmosphere)`` is that of the displacement. NaN where the displacement is, and
-        where a pixel has no more dates than parameters. Lazy if the series is; attributes tell ``method`` and
-        ``model``. The part of the network in the residuals is that of a chain of pairs whose variances are those
-        given, which for denser networks is a little too small.
+        where a pixel has no more dates than parameters: everywhere, if none has. Lazy if the series is; attributes tell
+        ``method`` and ``model``. The part of the network in the residuals is that of a chain of pairs whose variances
+        are those given, which for denser networks is a little too small.
 
     Raises
     ------
     InputError
         If the series lacks what is needed, or has fewer than three dates more than the model has parameters.
     EmptyResultError
-        If no pixel is fitted, or none is stable; if the series is lazy, when it is computed.
+        If no pixel is stable; if the series is lazy, when it is computed.
     """
     displacement = displacement_of(series)
     if "std_network" not in series.variables:
@@ -102,21 +103,24 @@ def chosen_design(
         If there are too few dates to see the air.
     """
     times = displacement["time"].values
-    text: str | Model = "linear"
-    if model is not None:
-        text = model
-    elif len(times) > 1 and days_since(times[-1:], times[0])[0] >= _SEASONAL_YEARS * YEAR:
-        text = "linear + annual"
-    chosen = to_model(text, arrays)
-    if len(times) < len(chosen.parameters) + _LEAST_FREEDOM:
+    if model is None and len(times) > 1 and days_since(times[-1:], times[0])[0] >= _SEASONAL_YEARS * YEAR:
+        try:
+            return _design(parse_model(_SEASONAL), times, warn=False)
+        except InputError:  # too few dates for it, or always at the same days of the year
+            pass
+    return _design(to_model("linear" if model is None else model, arrays), times, warn=model is not None)
+
+
+def _design(model: Model, times: Times, *, warn: bool) -> Design:
+    if len(times) < len(model.parameters) + _LEAST_FREEDOM:
         raise InputError(
             "there are too few dates to see the air",
-            where=chosen.text,
-            expected=f"at least {len(chosen.parameters) + _LEAST_FREEDOM}",
+            where=model.text,
+            expected=f"at least {len(model.parameters) + _LEAST_FREEDOM}",
             got=str(len(times)),
             todo="give stable ground, or a model with fewer terms",
         )
-    return design_of(chosen, times, warn=model is not None)
+    return design_of(model, times, warn=warn)
 
 
 def _from_residuals(layers: list[xr.DataArray], design: Design, reference: int) -> tuple[xr.DataArray, dict[str, str]]:
@@ -136,7 +140,7 @@ def _from_stable(
         expected = f"bool (y, x) of {layers[0].shape[1:]}"
         raise InputError("this is no map of stable ground", expected=expected, got=f"{stable.dtype} {stable.dims}")
     kept = [layers[0].where(stable), layers[1]]
-    factors = _factors(_counted(_stable_counts, kept, {"reference": reference}), layers[0])
+    factors = _factors(_counted(_stable_counts, kept, {"reference": reference}), layers[0], _stable_squares)
     found = (factors**0.5).where(layers[0].notnull())
     return found, {"method": "stable ground less the part of the network", "model": "none"}
 
@@ -154,29 +158,15 @@ def _residuals(
     values: NDArray[Any], deviations: NDArray[Any], design: Design, reference: int
 ) -> tuple[Doubles, Doubles, Doubles]:
     """Fit a block (time, pixel): residuals, variance (pixel,) of the air, and the network's increments."""
-    got, _ = fit_of_block(values, design)
+    got, _ = fit_of_block(values, design, seasons=False)
     terms = design.matrix.shape[1]
     left = values - combine(design.matrix, got.parameters)
     rest = np.eye(len(design.matrix)) - design.hat
-    steps = _increments(deviations, reference)
+    steps = increments(deviations, reference)
     network = combine(_beyond(rest, reference).mean(axis=0, keepdims=True), steps)[0]
     before = got.squares / np.maximum(got.count, 1.0)
     share = got.count / np.maximum(got.count - terms, 1.0)
     return left, np.maximum(before - network, _LEAST_SHARE * before) * share, steps
-
-
-def _increments(deviations: NDArray[Any], reference: int) -> Doubles:
-    """Give what each date adds to the network's variance on the way from the reference date, (time, pixel)."""
-    variance = np.nan_to_num(np.square(deviations, dtype="float64"), nan=0.0, posinf=0.0)
-    variance[reference] = 0.0
-    out = np.empty_like(variance)
-    out[reference] = 0.0
-    for way in (range(reference + 1, len(variance)), range(reference - 1, -1, -1)):
-        most = np.zeros(variance.shape[1])
-        for date in way:
-            out[date] = np.maximum(variance[date] - most, 0.0)
-            np.maximum(most, variance[date], out=most)
-    return out
 
 
 def _beyond(rows: Doubles, reference: int) -> Doubles:
@@ -228,11 +218,15 @@ def _classes(squares: Doubles) -> NDArray[np.int64]:
     return out
 
 
+def _stable_squares(counts: NDArray[np.int64]) -> Doubles:
+    if not counts.any():
+        raise EmptyResultError("no ground is stable", where="stable", expected="pixels with a displacement")
+    return squares_within(counts)
+
+
 def squares_within(counts: NDArray[np.int64]) -> Doubles:
     """Give the square below which 68.27 % lie, (time,); NaN for a date without any."""
     total = counts.sum(axis=1)
-    if not total.any():
-        raise EmptyResultError("no pixel tells of the air", where="displacement", expected="pixels with enough dates")
     wanted = _SIGMA_SHARE * total
     sums = np.cumsum(counts, axis=1)
     place = np.array([np.searchsorted(row, aim) for row, aim in zip(sums, wanted, strict=True)])
@@ -285,11 +279,11 @@ def _one_block(*arrays: NDArray[Any], core: Any, how: Mapping[str, Any]) -> NDAr
     return counts[:, None, :]
 
 
-def _factors(counts: Any, like: xr.DataArray) -> xr.DataArray:
+def _factors(counts: Any, like: xr.DataArray, rule: Any = squares_within) -> xr.DataArray:
     """Turn counts into the size of each date, (time,)."""
     if isinstance(counts, da.Array):
         whole = counts.rechunk(-1)
-        values = whole.map_blocks(squares_within, drop_axis=1, dtype="float64", meta=np.empty(0))
+        values = whole.map_blocks(rule, drop_axis=1, dtype="float64", meta=np.empty(0))
     else:
-        values = squares_within(counts)
+        values = rule(counts)
     return xr.DataArray(values, dims="time", coords={"time": like["time"]})

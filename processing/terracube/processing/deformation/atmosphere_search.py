@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,7 +9,6 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from terracube.core.errors import EmptyResultError
 from terracube.processing.deformation.atmosphere import (
     chosen_design,
     gain_of,
@@ -45,10 +43,7 @@ class AtmosphereSearch:
     def combine(parts: Sequence[NDArray[np.int64]]) -> list[float]:
         """Give the factor of each date; NaN where no pixel tells, and everywhere if none has enough dates."""
         total = np.sum(np.stack(list(parts)), axis=0)
-        try:
-            return [float(one) for one in squares_within(total)]
-        except EmptyResultError:  # a stack that is too thin for this is still solved
-            return [math.nan] * len(total)
+        return [float(one) for one in squares_within(total)]
 
     def std(self, series: xr.Dataset, factors: NDArray[np.float64]) -> xr.DataArray:
         """Give the standard deviation of the air, (time, y, x) m, of a tile."""

@@ -256,13 +256,13 @@ def on_common_times(looks: Sequence[Look], times: ArrayLike | None = None) -> li
     """
     if any(look.unit != "m" for look in looks):
         raise MetadataError("series of motion are in metres", where="units", got=", ".join(look.unit for look in looks))
-    own = [look.value["time"].values for look in looks]
+    own = [look.value["time"].values.astype("datetime64[ns]") for look in looks]
     chosen = common_times(own, times)
     return [_resampled(look, dates, chosen) for look, dates in zip(looks, own, strict=True)]
 
 
 def _resampled(look: Look, dates: NDArray[np.datetime64], chosen: NDArray[np.datetime64]) -> Look:
-    place = np.interp(chosen.astype("int64") - int(dates.astype("int64")[0]), _since(dates), np.arange(dates.size))
+    place = np.interp(_since(chosen, dates[0]), _since(dates, dates[0]), np.arange(dates.size))
     lower = np.minimum(np.floor(place).astype("int64"), dates.size - 2)
     share = xr.DataArray((place - lower).astype("float32"), dims="time", coords={"time": chosen})
 
@@ -284,9 +284,8 @@ def _resampled(look: Look, dates: NDArray[np.datetime64], chosen: NDArray[np.dat
     return Look(look.name, moved, std.transpose(*value.dims), look.vector, look.unit)
 
 
-def _since(dates: NDArray[np.datetime64]) -> NDArray[np.int64]:
-    whole = dates.astype("datetime64[ns]").astype("int64")
-    return np.asarray(whole - whole[0])
+def _since(dates: NDArray[np.datetime64], start: np.datetime64) -> NDArray[np.int64]:
+    return np.asarray((dates - start).astype("timedelta64[ns]").astype("int64"))
 
 
 def _dressed(

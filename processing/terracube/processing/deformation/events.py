@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,17 +17,23 @@ from terracube.processing.deformation.model.design import Design, columns_at, de
 from terracube.processing.deformation.model.fitting import (
     FACTS,
     GEOMETRY,
+    PLACE,
+    Plan,
+    covariance_of,
     displacement_of,
     fit_of_block,
+    flattened,
     inverse_variance,
     reference_position,
 )
-from terracube.processing.deformation.model.terms import Given, Model, Step, parse_model
+from terracube.processing.deformation.model.terms import Model, Step, parse_model
+from terracube.processing.deformation.reference_search import AREA
 from terracube.processing.kernels.regression import combine, entry
 
 TOWARDS, AWAY, QUIET, MISSING = 1, 2, 0, 255
 _ROWS = ("step", "step_std", "std_before", "std_after", "n_before", "n_after")
 _METRES = {"units": "m"}
+_ISO = re.compile(r"(19|20)\d\d-\d\d-\d\d(T\d\d:\d\d(:\d\d(\.\d{1,9})?)?)?")
 _STEP_ABOUT: dict[str, dict[str, str]] = {
     "step": {**_METRES, "long_name": "displacement at the event, positive towards the satellite"},
     "step_std": {**_METRES, "long_name": "standard deviation of the displacement at the event"},
@@ -44,6 +51,9 @@ class _StepPlan:
     after: NDArray[np.bool_]
     weighted: bool
     reference: int
+    """Position of the reference date among those used; -1 if it is none of them."""
+    walk: int
+    """How many of the dates used lie before the reference date; -1 where the network's noise is not known."""
 
 
 def step_map(
@@ -77,9 +87,9 @@ def step_map(
     -------
     xarray.Dataset
         float32 (y, x), lazy if the series is: ``step`` m, ``step_std`` m, from the scatter of all dates about the
-        model; ``std_before`` and ``std_after``, the scatter of either side (root mean square, scaled for the
-        parameters as a whole; NaN for a side without dates), ``n_before`` and ``n_after``. NaN where the pixel has no
-        date on a side, or no more dates than parameters.
+        model and the noise of the network, where it is told; ``std_before`` and ``std_after``, the scatter of either
+        side (root mean square, scaled for the parameters as a whole; NaN for a side without dates), ``n_before`` and
+        ``n_after``. NaN where the pixel has no date on a side, or no more dates than parameters.
 
     Raises
     ------
@@ -100,9 +110,8 @@ def step_map(
     times = displacement["time"].values.astype("datetime64[ns]")
     kept = _window(times, np.datetime64(date, "ns"), before, after)
     plan = _step_plan(series, model, step, (times, kept, weights), arrays)
-    names = ["displacement"]
-    if plan.weighted:
-        names += [name for name in ("std_network", "std_atmosphere") if name in series.variables]
+    names = ["displacement", *(["std_network"] if plan.walk >= 0 or plan.weighted else [])]
+    names = [name for name in names + ["std_atmosphere"] * plan.weighted if name in series.variables]
     layers = [series[name].isel(time=kept) for name in names]
     found = xr.apply_ufunc(
         _step_block,
@@ -145,23 +154,26 @@ def alert(kept_model: xr.Dataset, new: xr.Dataset, *, sigmas: float = 3.0) -> xr
     Raises
     ------
     InputError
-        If the kept model has no covariance or has terms of the caller's, if both are of different pixels or reference
-        dates, or if ``sigmas`` is not positive.
+        If the kept model has no covariance or has terms of the caller's, if both are of different pixels, reference
+        dates or reference areas (of lazy ones, when computed), or if ``sigmas`` is not positive.
     """
     if not 0 < sigmas < np.inf:
         raise InputError("this is no threshold", where="sigmas", expected="above 0", got=str(sigmas))
     displacement = displacement_of(new)
     columns = _kept_columns(kept_model, displacement)
     _same_series(kept_model, new)
-    names = list(json.loads(kept_model.attrs["parameters"]))
+    names = _parameters(kept_model)
     layers = [displacement, *(kept_model[name] for name in names), kept_model["residual_std"], kept_model["covariance"]]
+    places = [one[name].reset_coords(drop=True) for name in PLACE for one in (kept_model, new) if name in one]
+    places = places if len(places) == 2 * len(PLACE) else []
+    layers += places
     layers += [new[name] for name in ("std_network", "std_atmosphere") if name in new.variables]
-    rows = [["time"]] + [[]] * (len(names) + 1) + [["parameter", "parameter_too"]]
+    rows = [["time"]] + [[]] * (len(names) + 1) + [["parameter", "parameter_too"]] + [[]] * len(places)
     rows += [["time"]] * (len(layers) - len(rows))
     found = xr.apply_ufunc(
         _alert_block,
         *(one.chunk(dict.fromkeys(dims, -1)) if one.chunks else one for one, dims in zip(layers, rows, strict=True)),
-        kwargs={"columns": columns},
+        kwargs={"columns": columns, "reach": _reach(new) if places else ()},
         input_core_dims=rows,
         output_core_dims=[["part", "time"]],
         dask="parallelized",
@@ -201,9 +213,11 @@ def _step_plan(series: xr.Dataset, model: str | Model, step: Any, how: Any, arra
     whole = Model((*(term for term in base.terms if term != step), step))
     design = design_of(whole, times[kept])
     place = reference_position(series)
-    reference = int(kept[:place].sum()) if place >= 0 and kept[place] else -1
+    ahead = int(kept[:place].sum()) if place >= 0 else -1
+    reference = ahead if place >= 0 and kept[place] else -1
     after = times[kept] >= np.datetime64(Step(step.date).date, "ns")
-    return _StepPlan(design, whole.columns_of[step.text].start, after, weights == "std", reference)
+    return _StepPlan(design, whole.columns_of[step.text].start, after, weights == "std", reference,
+                     ahead if "std_network" in series.variables else -1)  # fmt: skip
 
 
 def _step_block(values: NDArray[Any], *deviations: NDArray[Any], plan: _StepPlan) -> NDArray[np.float32]:
@@ -212,14 +226,18 @@ def _step_block(values: NDArray[Any], *deviations: NDArray[Any], plan: _StepPlan
     weights = None
     if plan.weighted:
         weights = inverse_variance([np.broadcast_to(one, values.shape) for one in deviations], plan.reference)
-    got, variance = fit_of_block(flat, plan.design, weights)
+    got, _ = fit_of_block(flat, plan.design, weights)
+    noise = flattened(deviations[0], values.shape) if plan.walk >= 0 else None
+    how = Plan(plan.design, plan.weighted, plan.walk, False, False, noise is not None)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        covariance = covariance_of(flat, got, how, weights=weights, noise=noise)[0]
     left = flat - combine(plan.design.matrix, got.parameters)
     terms, scale = len(plan.design.scale), plan.design.scale[plan.column]
     share = got.count / np.maximum(got.count - terms, 1.0)
     rows = np.empty((len(_ROWS), flat.shape[1]), np.float32)
     rows[0] = got.parameters[plan.column] / scale
     with np.errstate(invalid="ignore", divide="ignore"):
-        rows[1] = np.sqrt(got.inverse[entry(plan.column, plan.column)] * variance) / scale
+        rows[1] = np.sqrt(covariance[entry(plan.column, plan.column)]) / scale
         for at, side in enumerate((~plan.after, plan.after)):
             there = np.isfinite(flat[side])
             number = there.sum(axis=0)
@@ -240,11 +258,32 @@ def _kept_columns(kept_model: xr.Dataset, displacement: xr.DataArray) -> NDArray
             got=f"without {', '.join(lacking) or 'covariance'}",
             todo="fit(..., covariance=True)",
         )
-    known = {str(name) for name in json.loads(kept_model.attrs["parameters"])}
     model = parse_model(str(kept_model.attrs["model"]))
-    if any(isinstance(term, Given) for term in model.terms) or {name for name, _ in model.parameters} != known:
-        raise InputError("the model and its parameters differ", where="kept_model", got=str(kept_model.attrs["model"]))
-    return columns_at(model, displacement["time"].values, np.datetime64(kept_model.attrs["epoch"], "ns"))
+    named = [name for name, _ in model.parameters]
+    if _parameters(kept_model) != named or not {*named, "residual_std"} <= set(kept_model.variables):
+        raise InputError("the model and its parameters differ", where="kept_model", got=model.text)
+    if kept_model["covariance"].sizes.get("parameter") != len(named):
+        raise InputError("the covariance is not of this model", where="kept_model", expected=f"{len(named)} parameters")
+    return columns_at(model, displacement["time"].values, _epoch(kept_model))
+
+
+def _parameters(kept_model: xr.Dataset) -> list[str]:
+    told = kept_model.attrs["parameters"]
+    try:
+        found = json.loads(told)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InputError("the parameters cannot be read", where="attrs['parameters']", got=repr(told)[:80]) from error
+    return [str(name) for name in found] if isinstance(found, dict) else []
+
+
+def _epoch(kept_model: xr.Dataset) -> np.datetime64:
+    told = str(kept_model.attrs["epoch"])
+    if not _ISO.fullmatch(told):
+        raise InputError("this is no moment", where="attrs['epoch']", expected="2019-01-01T00:00:00", got=told[:80])
+    try:
+        return np.datetime64(told, "ns")
+    except ValueError as error:
+        raise InputError("this is no moment", where="attrs['epoch']", got=told[:80]) from error
 
 
 def _same_series(kept_model: xr.Dataset, new: xr.Dataset) -> None:
@@ -263,9 +302,31 @@ def _same_series(kept_model: xr.Dataset, new: xr.Dataset) -> None:
         raise InputError("both have different pixels", where="new", expected=str(sizes[0]), got=str(sizes[1]))
 
 
-def _alert_block(*blocks: NDArray[Any], columns: NDArray[np.float64]) -> NDArray[np.float32]:
+def _reach(new: xr.Dataset) -> tuple[float, ...]:
+    """Tell how far the references of two series may lie apart, for each axis: half of an area that is looked for."""
+    axes = (np.asarray(new[axis].values, "float64") if axis in new.coords else np.arange(2.0) for axis in ("y", "x"))
+    return tuple(AREA / 2 * abs(float(axis[1] - axis[0])) if axis.size > 1 else np.inf for axis in axes)
+
+
+def _check_places(places: Sequence[NDArray[Any]], reach: tuple[float, ...]) -> None:
+    """Refuse series whose references were found in two places; lazily they are known only now."""
+    told = [float(np.ravel(one)[0]) for one in places]
+    if any(abs(told[2 * k] - told[2 * k + 1]) > far for k, far in enumerate(reach)):
+        raise InputError(
+            "the new acquisitions have another reference",
+            where="reference_y, reference_x",
+            expected=f"{told[0]:g}, {told[2]:g}",
+            got=f"{told[1]:g}, {told[3]:g}",
+            todo=f"invert them with reference=({told[0]!r}, {told[2]!r}), or the same area for both",
+        )
+
+
+def _alert_block(*blocks: NDArray[Any], columns: NDArray[np.float64], reach: tuple[float, ...]) -> NDArray[np.float32]:
     """Give residual and its standard deviation of a block, (y, x, part, time)."""
     terms = columns.shape[1]
+    if reach:
+        _check_places(blocks[terms + 3 : terms + 3 + 2 * len(PLACE)], reach)
+        blocks = (*blocks[: terms + 3], *blocks[terms + 3 + 2 * len(PLACE) :])
     values, spread, covariance = blocks[0], blocks[terms + 1], blocks[terms + 2]
     given = np.stack(np.broadcast_arrays(*blocks[1 : terms + 1]), axis=-1).astype("float64")
     residual = values - np.einsum("...p,tp->...t", given, columns)

@@ -42,6 +42,7 @@ from terracube.processing.deformation.reference_given import area_pixels, common
 from terracube.processing.deformation.reference_search import ReferenceSearch
 from terracube.processing.deformation.series import LEAST_DATES, REPAIRED, invert, joined_noise, mean_noise, mended
 from terracube.processing.deformation.stack import COHERENCE, COMPONENTS, LINE_OF_SIGHT, PHASE, to_stack
+from terracube.processing.deformation.stack.canonical import canonical_layers
 from terracube.processing.deformation.story import facts, pictures, row
 from terracube.processing.registry import register
 
@@ -61,7 +62,8 @@ def _stack_of(values: NDArray[np.float32], context: Context) -> xr.Dataset:
     if told.looks is not None:
         attributes["looks"] = told.looks
     stack = xr.Dataset(layers, coords, attributes)
-    stack[PHASE].attrs["units"] = "rad"
+    # As a stack that is opened: what is infinite is missing, and a coherence beyond 0 to 1 is refused.
+    stack = stack.assign(canonical_layers(stack, 1.0, None))
     return stack if context.place is None else georeference(stack, context.place.grid)
 
 

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from terracube.core.errors import EmptyResultError, InputError, NotFoundError
 from terracube.processing.deformation.model.design import columns_at
 from terracube.processing.deformation.model.fitting import displacement_of
-from terracube.processing.deformation.model.terms import Model, Step, Times, days_since, parse_model
+from terracube.processing.deformation.model.terms import Step, Times, days_since, parse_model
+from terracube.processing.deformation.nearest import half_pixel
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -184,8 +185,7 @@ def _pixel(series: xr.Dataset, at: tuple[float, float]) -> tuple[int, int]:
         size = series.sizes[axis]
         line = series[axis].values.astype("float64") if axis in series.coords else np.arange(size, dtype="float64")
         near = int(np.argmin(np.abs(line - value)))
-        half = abs(line[-1] - line[0]) / max(size - 1, 1) / 2 if size > 1 else math.inf
-        if not abs(line[near] - value) <= half * (1 + 1e-9):
+        if not abs(line[near] - value) <= half_pixel(series, axis) * (1 + 1e-9):
             expected = f"{line.min():g} to {line.max():g}"
             raise InputError("the point lies outside the series", where=axis, expected=expected, got=f"{value:g}")
         found.append(near)
@@ -201,7 +201,11 @@ def _spread(pixel: xr.Dataset) -> NDArray[np.float64] | None:
 
 def _curve(axes: Axes, fitted: xr.Dataset, times: Times) -> str:
     """Draw the model of a pixel; tell its velocity."""
-    model = parse_model(str(fitted.attrs["model"])) if "model" in fitted.attrs else Model()
+    text = str(fitted.attrs.get("model", "constant"))
+    try:
+        model = parse_model(text)
+    except InputError:  # with a term of the caller's, whose course between the dates nobody knows
+        return _rate_of(text[:200].replace("$", r"\$"), fitted)
     values = np.array([float(fitted[name]) for name, _ in model.parameters if name in fitted.variables])
     if len(values) != len(model.parameters) or not np.isfinite(values).all():
         return "not fitted"
@@ -212,10 +216,14 @@ def _curve(axes: Axes, fitted: xr.Dataset, times: Times) -> str:
     for term in model.terms:
         if isinstance(term, Step):
             axes.axvline(np.datetime64(term.date, "ns"), color=_SOFT, linewidth=0.8, linestyle=":")  # type: ignore[arg-type]  # matplotlib takes dates, its types do not know
-    if "velocity" not in fitted:
-        return model.text
+    return _rate_of(model.text, fitted)
+
+
+def _rate_of(text: str, fitted: xr.Dataset) -> str:
+    if not {"velocity", "velocity_std"} <= set(fitted.variables):
+        return text
     rate, error = (float(fitted[name]) * _MILLIMETRES for name in ("velocity", "velocity_std"))
-    return f"{model.text}: {rate:.1f} ± {error:.1f} mm/year"
+    return f"{text}: {rate:.1f} ± {error:.1f} mm/year"
 
 
 def _dress(axes: Axes, title: str) -> None:

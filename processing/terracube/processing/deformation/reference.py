@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from terracube.core.errors import InputError
 from terracube.cubes.grid import Grid
 from terracube.cubes.gridlike import grid_like
-from terracube.processing.deformation.reference_given import common_phase
+from terracube.processing.deformation.reference_given import MOST_PIXELS, common_phase
 from terracube.processing.deformation.reference_search import AREA, ReferenceSearch
 from terracube.processing.deformation.stack import COHERENCE, COMPONENTS, PHASE, has_place
 from terracube.processing.deformation.stack.gathering import counted_grid, gather, lazy_part
@@ -28,7 +28,6 @@ type ReferenceLike = str | Sequence[float] | None
 Statistic = Literal["mean", "median"]
 AUTO = "auto"
 NONE = "as delivered"
-_MOST_PIXELS = 1 << 18
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,8 +148,8 @@ def to_reference(stack: xr.Dataset, reference: ReferenceLike) -> Reference | str
         return Reference((row, row + 1), (col, col + 1), y, x, f"point y={y!r}, x={x!r}", (y, x))
     left, bottom, right, top = numbers
     rows, cols = _within(stack, "y", bottom, top), _within(stack, "x", left, right)
-    if (rows[1] - rows[0]) * (cols[1] - cols[0]) > _MOST_PIXELS:
-        raise InputError("the reference area is too large", where="reference", expected=f"<= {_MOST_PIXELS} pixels")
+    if (rows[1] - rows[0]) * (cols[1] - cols[0]) > MOST_PIXELS:
+        raise InputError("the reference area is too large", where="reference", expected=f"<= {MOST_PIXELS} pixels")
     y, x = (
         (axis[span[0]] + axis[span[1] - 1]) / 2 for axis, span in ((_axis(stack, "y"), rows), (_axis(stack, "x"), cols))
     )

@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 from terracube.core.errors import InputError
 from terracube.cubes.grid import Grid
 
+MOST_PIXELS = 1 << 18
+"""Of an area that is named: its pixels are held at once."""
+
 
 def area_pixels(values: NDArray[np.float32], grid: Grid, reference: Sequence[float]) -> NDArray[np.float32] | None:
     """Take the pixels of a point (y, x) or an area (left, bottom, right, top) from a tile (pair, band, y, x).
@@ -19,6 +22,11 @@ def area_pixels(values: NDArray[np.float32], grid: Grid, reference: Sequence[flo
     -------
     array (pair, band, pixel), or None
         NaN where missing; ``None`` if none of them lies in the tile.
+
+    Raises
+    ------
+    InputError
+        If the area is of more pixels than 2^18, in the tile or beyond it.
     """
     if len(reference) == 2:
         index = [math.floor(place / size - phase) - start for place, size, phase, start in
@@ -26,6 +34,11 @@ def area_pixels(values: NDArray[np.float32], grid: Grid, reference: Sequence[flo
         inside = all(0 <= at < size for at, size in zip(index, grid.shape, strict=True))
         return values[..., index[0], index[1], None] if inside else None
     left, bottom, right, top = reference
+    pixels = math.prod(abs(far / size) for far, size in zip((top - bottom, right - left), grid.resolution, strict=True))
+    if not pixels <= MOST_PIXELS:
+        raise InputError(
+            "the reference area is too large", where="reference", expected=f"<= {MOST_PIXELS} pixels", got=f"{pixels:g}"
+        )
     y, x = grid.centres()
     rows, cols = (y >= bottom) & (y <= top), (x >= left) & (x <= right)
     if not (rows.any() and cols.any()):

@@ -13,12 +13,14 @@ from terracube.core.errors import InputError
 from terracube.processing.deformation.atmosphere import atmosphere_std
 from terracube.processing.deformation.cycles import repair as mend
 from terracube.processing.deformation.inversion import Weights, invert_stack
+from terracube.processing.deformation.inversion.given import given_weights
 from terracube.processing.deformation.reference import AUTO, Reference, ReferenceLike, apply_reference, to_reference
 from terracube.processing.deformation.stack import to_stack
 
 type Repair = Literal["none", "pixel", "neighbours"]
 REPAIRED = ("repair_flags", "n_repaired")
 """Layers that a repair brings."""
+_GIVEN = "given_weights"
 LEAST_DATES = 5
 """Fewer tell nothing of the air."""
 
@@ -45,7 +47,10 @@ def invert(
         As :func:`~terracube.processing.deformation.invert_stack`.
     reference : "auto", (y, x), (left, bottom, right, top), None
         Ground against which motion is told, as :func:`~terracube.processing.deformation.apply_reference`; ``None``:
-        the phase is referenced already.
+        the phase is referenced already. The noise of ground that was named is added to ``std_network`` of all pixels,
+        taken as independent of theirs: of that ground's own pixels, from whose phase it is taken away, this is too
+        much. The noise of ground that was found is not added: of a whole area of 64 pixels it is less than one in a
+        hundred; ``reference_pixels`` tells of how many it was.
     repair : "none", "pixel" or "neighbours"
         Mend errors of whole cycles first, each pixel by itself or with those around, as
         :func:`~terracube.processing.deformation.repair`; the result has ``repair_flags`` and ``n_repaired`` (y, x).
@@ -81,17 +86,25 @@ def invert(
     >>> (1000.0 * series.displacement[:, 0, 1].values.astype("float64")).round(2).tolist()
     [0.0, -4.41, -8.82]
     """
-    placed = mended(apply_reference(to_stack(stack), reference), repair)
-    series = invert_stack(
-        placed, weights=weights, robust=robust, disconnected=disconnected, reference_date=reference_date
-    )
-    known = ("reference_y", "reference_x", "reference_quality", "reference_pixels")
-    series = series.assign({name: placed[name] for name in (*known, *REPAIRED) if name in placed})
+    known, own = _with_weights(stack, weights)
+    placed = mended(apply_reference(known, reference), repair)
+    series = invert_stack(placed, weights=own, robust=robust, disconnected=disconnected, reference_date=reference_date)
+    place = ("reference_y", "reference_x", "reference_quality", "reference_pixels")
+    series = series.assign({name: placed[name] for name in (*place, *REPAIRED) if name in placed})
     told = {name: placed.attrs[name] for name in ("reference_place", "reference_statistic") if name in placed.attrs}
+    told |= {"repair": repair, "reference_noise": int(isinstance(to_reference(placed, reference), Reference))}
     series = _with_reference_noise(series, reference).assign_attrs(told)
     if atmosphere is None or series.sizes["time"] < LEAST_DATES:
         return series
     return series.assign(std_atmosphere=atmosphere_std(series, model=None if atmosphere == "auto" else atmosphere))
+
+
+def _with_weights(stack: xr.Dataset, weights: Weights) -> tuple[xr.Dataset, Weights]:
+    """Make a stack canonical; given weights are sorted and turned with its pairs and rows."""
+    if not isinstance(weights, xr.DataArray):
+        return to_stack(stack), weights
+    known = to_stack(stack.assign({_GIVEN: given_weights(stack, weights)}))
+    return known.drop_vars(_GIVEN), known[_GIVEN]
 
 
 def mended(stack: xr.Dataset, how: Repair) -> xr.Dataset:
@@ -116,18 +129,27 @@ def _with_reference_noise(series: xr.Dataset, reference: ReferenceLike) -> xr.Da
     place = to_reference(series, reference)
     if not isinstance(place, Reference):
         return series
-    there = (
-        series["std_network"].isel(y=slice(*place.rows), x=slice(*place.cols)).drop_vars(["y", "x"], errors="ignore")
-    )
+    own = noise_of(series["std_network"].isel(y=slice(*place.rows), x=slice(*place.cols)))
+    return series.assign(std_network=with_noise(series["std_network"], own))
+
+
+def noise_of(deviations: xr.DataArray) -> xr.DataArray:
+    """Give the standard deviation of the mean of the pixels (time, y, x) of a reference, (time,)."""
+    there = deviations.drop_vars(["y", "x"], errors="ignore")
     whole = there.chunk({"time": -1, "y": -1, "x": -1}) if there.chunks else there
-    own = xr.apply_ufunc(
+    found: xr.DataArray = xr.apply_ufunc(
         mean_noise, whole, input_core_dims=[["time", "y", "x"]], output_core_dims=[["time"]], dask="parallelized",
         output_dtypes=["float64"],
     )  # fmt: skip
-    joined = xr.apply_ufunc(
-        joined_noise, series["std_network"], own, dask="parallelized", output_dtypes=["float32"], keep_attrs=True
+    return found
+
+
+def with_noise(deviations: xr.DataArray, own: xr.DataArray) -> xr.DataArray:
+    """Add the noise of a reference (time,) to deviations (time, y, x)."""
+    joined: xr.DataArray = xr.apply_ufunc(
+        joined_noise, deviations, own, dask="parallelized", output_dtypes=["float32"], keep_attrs=True
     )
-    return series.assign(std_network=joined.transpose(*series["std_network"].dims))
+    return joined.transpose(*deviations.dims)
 
 
 def mean_noise(deviations: NDArray[np.floating]) -> NDArray[np.float64]:

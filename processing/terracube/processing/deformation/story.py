@@ -45,7 +45,7 @@ def pictures(shown: Shown, parameters: ChainParameters) -> list[tuple[str, bytes
 
 def row(item: pystac.Item) -> dict[str, str]:
     """Tell of a pair, by column."""
-    (one, two, baseline), = pair_times([item])
+    ((one, two, baseline),) = pair_times([item])
     days = (np.datetime64(two, "s") - np.datetime64(one, "s")) / np.timedelta64(1, "D")
     metres = "not told" if math.isnan(baseline) else f"{baseline:.1f}"
     return {"Reference": one[:_DAY], "Secondary": two[:_DAY], "Days": f"{days:.0f}", "Baseline (m)": metres}

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
 from terracube.core.errors import InputError, MetadataError
 from terracube.cubes.gridlike import grid_like
@@ -82,7 +84,8 @@ def looks_of(data: Look | xr.Dataset, *, variable: str | None = None, name: str 
     ----------
     data : Look or Dataset
         With motion towards a satellite (``velocity``, ``displacement`` or ``step``), its standard deviation
-        (``std_X`` or ``X_std``; of a series ``std_network`` and, where there is one, ``std_atmosphere``) and
+        (``std_X`` or ``X_std``; of a series ``std_network`` and, where there is one, ``std_atmosphere``, at dates that
+        lack it its mean over the others) and
         ``los_east``, ``los_north``, ``los_up``; or offsets of images with ``east``, ``north``, ``std_east``,
         ``std_north`` (or ``dx`` and ``dy`` in metres to the east and the north): two looks; or with ``up`` as well, as
         of stations: three.
@@ -151,13 +154,35 @@ def _stds(data: xr.Dataset, variable: str, name: str) -> tuple[xr.DataArray, xr.
         return taken(told[0]), None
     if variable == "displacement" and "std_network" in data:
         network = taken("std_network")
-        return taken("std_atmosphere") if "std_atmosphere" in data else xr.zeros_like(network), network
+        return _air(taken("std_atmosphere"), network) if "std_atmosphere" in data else xr.zeros_like(network), network
     raise InputError(
         "the motion has no standard deviation, and looks are weighed by theirs",
         where=f"{name} {variable}".strip(),
         expected=f"std_{variable}",
         todo="give it as a variable; a constant will do where nothing else is known",
     )
+
+
+def _air(values: xr.DataArray, network: xr.DataArray) -> xr.DataArray:
+    """Take the air of dates that came later, where nobody has told it, to be the mean of that of the others."""
+    if "time" not in values.dims:
+        return values
+    whole = [one.chunk({"time": -1}) if one.chunks else one for one in (values, network)]
+    found: xr.DataArray = xr.apply_ufunc(
+        _filled, *whole, input_core_dims=[["time"], ["time"]], output_core_dims=[["time"]], dask="parallelized",
+        output_dtypes=["float32"], keep_attrs=True,
+    )  # fmt: skip
+    return found.transpose(*values.dims)
+
+
+def _filled(values: NDArray[Any], network: NDArray[Any]) -> NDArray[np.float32]:
+    """Fill a block (y, x, time) where the part of the network is known; the reference date's 0 is no part of a mean."""
+    squares = np.square(values, dtype="float64")
+    known = np.isfinite(squares) & (squares > 0)
+    count = known.sum(axis=-1, keepdims=True)
+    mean = np.where(known, squares, 0.0).sum(axis=-1, keepdims=True) / np.maximum(count, 1)
+    lacking = np.isnan(squares) & np.isfinite(network)
+    return np.where(lacking, np.sqrt(mean), values).astype("float32")
 
 
 def _line_of_sight(data: xr.Dataset, name: str) -> Vector:

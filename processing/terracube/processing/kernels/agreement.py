@@ -35,8 +35,15 @@ _COSINE = tuple(np.float32(k) for k in (1.0, -0.5, 0.04166663810610771, -0.00138
 @inner
 def clear(rows: Tile) -> None:
     """Set a row to zero."""
-    for lane in range(LANES):
+    for lane in range(rows.size):
         rows[lane] = _ZERO
+
+
+@inner
+def copy(rows: Tile, target: Tile) -> None:
+    """Copy a row."""
+    for lane in range(LANES):
+        target[lane] = rows[lane]
 
 
 @inner

@@ -117,7 +117,9 @@ def close_pixels(y: Any, table: Any, triplets: int, counts: Any, shares: Any) ->
             _count(loop < triplets, total, cycles, rows)
             _share(table, loop, total, cycles, seen, wrong)
         size = min(LANES, pixels - start)
-        counts[:, start : start + size] = rows[:, :size]
+        for row in range(ROWS):
+            for lane in range(size):
+                counts[row, start + lane] = rows[row, lane]
         for pair in range(many):
             for lane in range(size):
                 part = wrong[pair, lane] / seen[pair, lane]
@@ -160,4 +162,5 @@ def cumulate_pixels(y: Any, table: Any, ends: Any, scale: float, sums: Any, coun
                     running[lane] += total[lane] * factor if valid else _ZERO
                     counts[start + lane] += _ONE if valid else _ZERO
                 loop += 1
-            sums[date, start : start + size] = running[:size]
+            for lane in range(size):
+                sums[date, start + lane] = running[lane]

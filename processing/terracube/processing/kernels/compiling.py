@@ -15,3 +15,7 @@ kernel: Any = njit(nogil=True, error_model="numpy", **_FEWER)
 
 inner: Any = njit(nogil=True, error_model="numpy", **_FEWEST)
 """For loops that only other loops call: they need no wrapper for Python, which takes time to compile."""
+
+part: Any = njit(nogil=True, error_model="numpy", inline="always", **_FEWEST)
+"""For pieces that one loop calls in one place: they become part of it before anything is compiled. Otherwise each level
+of calls optimises all that lies below it once more, which is most of the time that compiling takes."""

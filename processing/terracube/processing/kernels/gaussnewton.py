@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from terracube.processing.kernels.compiling import inner
+from terracube.processing.kernels.compiling import inner, part
 
 type Floats = NDArray[np.float32]
 type Doubles = NDArray[np.float64]
@@ -59,7 +59,9 @@ def gradients(rimmed: Floats, known: Floats, size: int, out: tuple[Floats, Float
         c, d = rimmed[at - 2 * side : at - 2 * side + size], rimmed[at + 2 * side : at + 2 * side + size]
         for j in range(size):
             gy[j] = near * (b[j] - a[j]) - far * (d[j] - c[j])
-        w[:] = known[at : at + size]
+        middle = known[at : at + size]
+        for j in range(size):
+            w[j] = middle[j]
         for k in range(1, RIM + 1):
             a, b = known[at - k : at - k + size], known[at + k : at + k + size]
             c, d = known[at - k * side : at - k * side + size], known[at + k * side : at + k * side + size]
@@ -97,7 +99,7 @@ def resample(area: Floats, side: int, corner: tuple[int, int], size: int, weight
     return out
 
 
-@inner
+@part
 def _gather_normals(chip: Floats, grads: Any, size: int, lanes: Floats) -> None:
     """Add up, per column, the products of derivatives and values with powers of the row: 20 sums."""
     grad_y, grad_x, one = grads
@@ -150,7 +152,7 @@ def _moments(lanes: Floats, sums: int, size: int, out: Doubles) -> None:
         out[number, 0], out[number, 1], out[number, 2] = m0, m1, m2
 
 
-@inner
+@part
 def _normal_matrix(m: Doubles, n: Doubles) -> None:
     """Fill the matrix of the unknowns (y, x, y by row, y by column, x by row, x by column, gain, bias)."""
     for block in range(3):
@@ -176,7 +178,7 @@ def _normal_matrix(m: Doubles, n: Doubles) -> None:
             n[i, j] = n[j, i]
 
 
-@inner
+@part
 def _factor(n: Doubles) -> bool:
     """Factor in place after Cholesky; False if the chip cannot tell the unknowns apart."""
     for i in range(UNKNOWNS):
@@ -208,7 +210,7 @@ def _solve(n: Doubles, right: Doubles) -> None:
         right[i] = value / n[i, i]
 
 
-@inner
+@part
 def _project(moved: Floats, chip: Floats, grads: Any, size: int, lanes: Floats) -> None:
     """Add up, per column, products of the moved square with the columns of the equations, and with itself: 7 sums."""
     grad_y, grad_x, one = grads
@@ -232,14 +234,14 @@ def _project(moved: Floats, chip: Floats, grads: Any, size: int, lanes: Floats) 
             s6[j] += c * r[j]
 
 
-@inner
+@part
 def _right_side(m: Doubles, right: Doubles) -> None:
     right[0], right[2], right[3] = m[0, 0], m[1, 0], m[0, 1]
     right[1], right[4], right[5] = m[2, 0], m[3, 0], m[2, 1]
     right[6], right[7] = m[4, 0], m[5, 0]
 
 
-@inner
+@part
 def _judge(equations: Any, squares: float, known: tuple[float, float], into: Doubles) -> None:
     """Write what the last step tells beside the motion: variances from what is left over, change of motion, gain."""
     normal, right, beside = equations
@@ -259,7 +261,7 @@ def _judge(equations: Any, squares: float, known: tuple[float, float], into: Dou
         into[2 + axis] = noise * right[axis] / (gain * gain)
 
 
-@inner
+@part
 def refine(room: Any, dims: tuple[int, int, int, int], start: tuple[float, float], into: Doubles) -> bool:
     """Refine a match.
 
@@ -299,7 +301,8 @@ def refine(room: Any, dims: tuple[int, int, int, int], start: tuple[float, float
         _project(moved, chip, grads, size, lanes)
         _moments(lanes, 7, size, m)
         _right_side(m, right)
-        beside[:] = right
+        for k in range(UNKNOWNS):
+            beside[k] = right[k]
         _solve(normal, right)
         gain = right[6]
         if not gain > _LEAST_GAIN:

@@ -8,7 +8,7 @@ solution is refined once with its own residuals; a pixel whose pivots come close
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,11 +20,12 @@ from terracube.processing.kernels.agreement import (
     add_turn,
     below,
     clear,
+    copy,
     largest,
     redescend,
     soften,
 )
-from terracube.processing.kernels.compiling import inner, kernel
+from terracube.processing.kernels.compiling import inner, kernel, part
 from terracube.processing.kernels.inversion_links import slow_down, straighten
 from terracube.processing.kernels.inversion_single import solve_alone
 from terracube.processing.kernels.laplacian import (
@@ -53,7 +54,7 @@ COHERENCE, RESIDUAL, CHI2, PAIRS, PARTS = 0, 1, 2, 3, 4
 
 # Rows of the sums of a tile.
 _COSINES, _SINES, _SQUARES, _WEIGHTED, _PARTS, _PAIRS, _SPARE, _UPPER, _TOTAL = 0, 1, 2, 3, 4, 5, 6, 7, 8
-_ROWS, _ROUNDS, _HALVINGS = 9, 8, 18
+_ALONE, _ROWS, _ROUNDS, _HALVINGS = 9, 10, 8, 18
 _SPREAD_OF_MEDIAN = np.float32(1.4826)
 _ZERO, _HALF, _ONE, _NINE = (np.float32(k) for k in (0, 0.5, 1, 9))
 _NAN = np.float32(np.nan)
@@ -98,20 +99,15 @@ class Solution(NamedTuple):
 
 
 class _Room(NamedTuple):
-    w: Tile
-    v: Tile
-    y: Tile
-    e: Tile
-    matrix: Tile
-    scratch: Tile
-    right: Tile
-    x: Tile
-    variance: Tile
+    """Where a tile is worked on. Few arrays: each costs time to compile wherever it is handed on."""
+
+    tiles: Tile
+    """Rows of pixels: weights, values, residuals and changed weights of the pairs, matrix, scratch, then by date."""
     sums: Tile
-    weak: Marks
+    marks: Marks
+    """(2 N + 1, LANES): dates that are grounded, by column; dates that pairs lead to."""
     labels: Index
     last: Index
-    alone: Marks
     doubles: Doubles
     link: Doubles
     square: Doubles
@@ -160,25 +156,12 @@ def invert_pixels(
 
 def _room(system: System, choices: Choices) -> _Room:
     dates, pairs, size = system.turn.size, len(system.pairs), int(system.plan.size[0])
-
-    def rows(count: int) -> Tile:
-        return np.zeros((count, LANES), np.float32)
-
     return _Room(
-        w=rows(pairs),
-        v=rows(pairs if choices.robust else 1),
-        y=rows(pairs),
-        e=rows(pairs),
-        matrix=rows(size),
-        scratch=rows(size),
-        right=rows(dates - 1),
-        x=rows(dates),
-        variance=rows(dates),
-        sums=rows(_ROWS),
-        weak=np.zeros((dates - 1, LANES), np.uint8),
+        tiles=np.zeros(((4 if choices.robust else 3) * pairs + 2 * size + 3 * dates - 1, LANES), np.float32),
+        sums=np.zeros((_ROWS, LANES), np.float32),
+        marks=np.zeros((2 * dates - 1, LANES), np.uint8),
         labels=np.zeros((dates, LANES), np.int32),
         last=np.zeros(dates, np.int32),
-        alone=np.zeros(LANES, np.uint8),
         doubles=np.zeros((3, size)),
         link=np.zeros((4, dates)),
         square=np.zeros((dates, dates) if choices.link == VELOCITY else (1, 1)),
@@ -194,19 +177,19 @@ def _load(values: Tile, weights: Tile, table: Tile, y: Tile, w: Tile) -> None:
         there = (weight >= _ZERO) & (weight - weight == _ZERO) & (value - value == _ZERO)
         y[lane] = value if there else _ZERO
         w[lane] = weight if there else -_ONE
-    for lane in range(count, LANES):
+    for lane in range(count, y.size):
         y[lane] = _ZERO
         w[lane] = -_ONE
     if table.size > 1:
-        for lane in range(LANES):
+        for lane in range(y.size):
             place = w[lane] * last
             place = place if place < last else last
-            # Half an entry is added before the fraction is cut off; what is missing reads the first one.
-            number = np.int32(place + _HALF)
-            found = table[number if number > 0 else 0]
+            # Half an entry is added before the fraction is cut off; what is missing reads the first one. A number
+            # without a sign needs no look at whether it counts from the end.
+            found = table[np.uint32(np.int32((place if place > _ZERO else _ZERO) + _HALF))]
             w[lane] = found if w[lane] >= _ZERO else _ZERO
     else:
-        for lane in range(LANES):
+        for lane in range(y.size):
             w[lane] = w[lane] if w[lane] > _ZERO else _ZERO
 
 
@@ -225,76 +208,90 @@ def _join(first: Index, second: Index, weight: Tile) -> int:
 
 
 @inner
-def _follow(system: System, room: _Room) -> bool:
-    """Label each date by the first one that pairs lead to; tell whether all lead to the reference date everywhere."""
-    dates, count = system.turn.size, system.pairs.shape[0]
-    for date in range(dates):
-        for lane in range(LANES):
-            room.labels[date, lane] = np.int32(date)
+def _meet(first: Marks, second: Marks, weight: Tile) -> int:
+    """Mark both dates of a pair that is there where one of them is marked; tell whether one changed."""
+    changed = np.uint8(0)
+    for lane in range(LANES):
+        a, b = first[lane], second[lane]
+        there = np.uint8(weight[lane] > _ZERO)
+        both = np.uint8((a | b) & there)
+        changed |= np.uint8((a ^ b) & there)
+        first[lane] = a | both
+        second[lane] = b | both
+    return int(changed)
+
+
+@inner
+def _reach(pairs: Index, w: Tile, reached: Marks) -> bool:
+    """Mark the dates that pairs lead to; tell whether two rounds see that these are all dates everywhere."""
+    reached[:] = 0
+    reached[0, :] = 1
     turns, changed = 0, 1
-    while changed:
+    while changed and turns < 2:
         changed = 0
-        for number in range(count):
+        for number in range(pairs.shape[0]):
             # Once forward, once backward: a chain of pairs is followed in either direction at once.
-            m = number if turns % 2 == 0 else count - 1 - number
-            changed |= _join(room.labels[system.pairs[m, 0]], room.labels[system.pairs[m, 1]], room.w[m])
-        apart = np.int32(0)
-        for date in range(dates):
+            m = number if turns % 2 == 0 else pairs.shape[0] - 1 - number
+            changed |= _meet(reached[pairs[m, 0]], reached[pairs[m, 1]], w[m])
+        everywhere = np.uint8(1)
+        for date in range(reached.shape[0]):
             for lane in range(LANES):
-                apart |= room.labels[date, lane]
-        if apart == 0:
+                everywhere &= reached[date, lane]
+        if everywhere:
             return True
         turns += 1
     return False
 
 
 @inner
-def _unmark(weak: Marks) -> None:
-    for column in range(weak.shape[0]):
-        for lane in range(LANES):
-            weak[column, lane] = np.uint8(0)
-
-
-@inner
-def _ground(system: System, room: _Room) -> None:
-    """Mark, in each part that does not lead to the reference date, the date that is eliminated last."""
-    dates = system.turn.size
-    _unmark(room.weak)
-    last = room.last
-    for lane in range(LANES):
-        if room.sums[_PARTS, lane] == _ONE:
-            continue
-        for part in range(dates):
-            last[part] = -1
-        for date in range(dates):
-            part = room.labels[date, lane]
-            last[part] = max(last[part], system.plan.column[date])
-        for part in range(1, dates):
-            if last[part] >= 0:
-                room.weak[last[part], lane] = np.uint8(1)
-
-
-@inner
-def _count(labels: Index, weights: Tile, parts: Tile, pairs: Tile) -> None:
-    for lane in range(LANES):
-        parts[lane] = _ZERO
-        pairs[lane] = _ZERO
+def _follow(pairs: Index, w: Tile, labels: Index) -> None:
+    """Label each date by the first one that pairs lead to."""
     for date in range(labels.shape[0]):
-        for lane in range(LANES):
-            parts[lane] += _ONE if labels[date, lane] == date else _ZERO
+        for lane in range(labels.shape[1]):
+            labels[date, lane] = np.int32(date)
+    turns, changed = 0, 1
+    while changed:
+        changed = 0
+        for number in range(pairs.shape[0]):
+            m = number if turns % 2 == 0 else pairs.shape[0] - 1 - number
+            changed |= _join(labels[pairs[m, 0]], labels[pairs[m, 1]], w[m])
+        turns += 1
+
+
+@inner
+def _mark(plan: Elimination, labels: Index, parts: Tile, last: Index, weak: Marks) -> None:
+    """Mark, in each part that does not lead to the reference date, the date that is eliminated last."""
+    weak[:] = 0
+    for lane in range(LANES):
+        if parts[lane] == _ONE:
+            continue
+        last[:] = -1
+        for date in range(last.size):
+            part = labels[date, lane]
+            last[part] = max(last[part], plan.column[date])
+        for part in range(1, last.size):
+            if last[part] >= 0:
+                weak[last[part], lane] = np.uint8(1)
+
+
+@inner
+def _count(labels: Index, weights: Tile, whole: bool, sums: Tile) -> None:
+    """Count parts and pairs, and tell where the reference date has no pair: then nothing is known of it either."""
+    parts, pairs, alone = sums[_PARTS], sums[_PAIRS], sums[_ALONE]
+    for lane in range(sums.shape[1]):
+        parts[lane] = _ONE if whole else _ZERO
+        pairs[lane] = _ZERO
+        alone[lane] = _ZERO if whole or labels.shape[0] == 1 else _ONE
     for m in range(weights.shape[0]):
         for lane in range(LANES):
             pairs[lane] += _ONE if weights[m, lane] > _ZERO else _ZERO
-
-
-@inner
-def _isolate(system: System, room: _Room) -> None:
-    """Tell where the reference date has no pair: then nothing is known of it either."""
-    for lane in range(LANES):
-        room.alone[lane] = np.uint8(1)
-    for date in range(1, system.turn.size):
+    if whole:
+        labels[:] = 0
+        return
+    for date in range(labels.shape[0]):
         for lane in range(LANES):
-            room.alone[lane] &= np.uint8(room.labels[date, lane] != 0)
+            parts[lane] += _ONE if labels[date, lane] == date else _ZERO
+            alone[lane] = _ZERO if (labels[date, lane] == 0) & (date > 0) else alone[lane]
 
 
 @inner
@@ -304,63 +301,37 @@ def _add(change: Tile, x: Tile) -> None:
 
 
 @inner
-def _solve_tile(system: System, weights: Tile, room: _Room, whole: bool) -> None:
-    """Solve a tile, once more for what its rounding left over; what is close to singular in float64."""
-    plan, pairs = system.plan, system.pairs
-    if whole:
-        _unmark(room.weak)
-    else:
-        _ground(system, room)
-    assemble(plan, pairs, weights, room.y, room.matrix, room.right)
-    factor(plan, room.matrix, room.weak)
-    solve(plan, room.matrix, room.right)
-    phases(plan, room.right, room.x)
-    residuals(pairs, room.x, room.y, weights, room.e)
-    pull(plan, pairs, weights, room.e, room.right)
-    solve(plan, room.matrix, room.right)
-    for date in range(room.x.shape[0]):
+def _again(plan: Elimination, right: Tile, x: Tile) -> None:
+    """Add what a second solution gives."""
+    for date in range(x.shape[0]):
         if plan.column[date] >= 0:
-            _add(room.right[plan.column[date]], room.x[date])
-    residuals(pairs, room.x, room.y, weights, room.e)
+            _add(right[plan.column[date]], x[date])
 
 
 @inner
-def _close(system: System, weights: Tile, room: _Room, whole: bool) -> None:
-    """Solve again, in float64, lanes of which more dates were grounded than their parts call for."""
-    grounded = room.sums[_SPARE]
+def _doubtful(weak: Marks, parts: Tile, grounded: Tile) -> bool:
+    """Tell whether somewhere more dates were grounded than their parts call for; the number of these, less one, stays
+    in ``grounded``."""
     clear(grounded)
-    for column in range(room.weak.shape[0]):
+    for column in range(weak.shape[0]):
         for lane in range(LANES):
-            grounded[lane] += np.float32(room.weak[column, lane])
+            grounded[lane] += np.float32(weak[column, lane])
     doubtful = False
     for lane in range(LANES):
-        doubtful |= grounded[lane] != room.sums[_PARTS, lane] - _ONE
-    if not doubtful:
-        return
-    if whole:
-        _unmark(room.weak)
-    else:
-        _ground(system, room)
-    for lane in range(LANES):
-        if grounded[lane] != room.sums[_PARTS, lane] - _ONE:
-            _alone(system, weights, room, lane)
+        grounded[lane] -= parts[lane] - _ONE
+        doubtful |= grounded[lane] != _ZERO
+    return doubtful
 
 
 @inner
-def _alone(system: System, weights: Tile, room: _Room, lane: int) -> None:
-    """Solve one lane in float64, and take what is found into the tile; NaN where the weights cannot tell."""
-    plan = system.plan
-    sound = solve_alone(plan, system.pairs, room.y, weights, room.weak, lane, room.doubles)
-    for date in range(system.turn.size):
+def _take_alone(plan: Elimination, found: Doubles, sound: bool, lane: int, both: tuple[Tile, Tile]) -> None:
+    """Take what was found for one lane in float64 into the tile; NaN where the weights cannot tell."""
+    x, variance = both
+    for date in range(x.shape[0]):
         column = plan.column[date]
         if column >= 0:
-            room.x[date, lane] = np.float32(room.doubles[1, column]) if sound else _NAN
-            variance = np.float32(room.doubles[2, plan.diagonal[column]])
-            room.variance[date, lane] = variance if sound else _NAN
-    for m in range(system.pairs.shape[0]):
-        i, j = system.pairs[m, 0], system.pairs[m, 1]
-        left = room.y[m, lane] - (room.x[j, lane] - room.x[i, lane])
-        room.e[m, lane] = left if weights[m, lane] > _ZERO else _ZERO
+            x[date, lane] = np.float32(found[1, column]) if sound else _NAN
+            variance[date, lane] = np.float32(found[2, plan.diagonal[column]]) if sound else _NAN
 
 
 @inner
@@ -381,22 +352,21 @@ def _judge(sums: Tile, dates: int, layers: Tile, start: int, count: int) -> None
 
 
 @inner
-def _median(room: _Room) -> None:
+def _median(e: Tile, w: Tile, sums: Tile) -> None:
     """Find the median of the squares of weighted residuals of each lane, by halving: ends in the row ``_UPPER``."""
-    low, high, count, total = room.sums[_COSINES], room.sums[_UPPER], room.sums[_SPARE], room.sums[_TOTAL]
-    middle, pairs = room.sums[_SINES], room.sums[_PAIRS]
-    for lane in range(LANES):
-        low[lane] = _ZERO
-        high[lane] = _ZERO
-        total[lane] = _ZERO
-    for m in range(room.e.shape[0]):
-        largest(room.e[m], room.w[m], high, total)
+    low, high, count, total = sums[_COSINES], sums[_UPPER], sums[_SPARE], sums[_TOTAL]
+    middle, pairs = sums[_SINES], sums[_PAIRS]
+    clear(low)
+    clear(high)
+    clear(total)
+    for m in range(e.shape[0]):
+        largest(e[m], w[m], high, total)
     for _ in range(_HALVINGS):
         for lane in range(LANES):
             middle[lane] = (low[lane] + high[lane]) * _HALF
             count[lane] = _ZERO
-        for m in range(room.e.shape[0]):
-            below(room.e[m], room.w[m], middle, count)
+        for m in range(e.shape[0]):
+            below(e[m], w[m], middle, count)
         for lane in range(LANES):
             enough = count[lane] >= _HALF * pairs[lane]
             high[lane] = middle[lane] if enough else high[lane]
@@ -404,105 +374,172 @@ def _median(room: _Room) -> None:
 
 
 @inner
-def _bound(room: _Room, dates: int) -> None:
+def _bound(sums: Tile, dates: int) -> None:
     """Make of the median the square of the residual beyond which a pair is doubted: three times the spread."""
     for lane in range(LANES):
-        pairs = room.sums[_PAIRS, lane]
-        spare = pairs - (np.float32(dates) - room.sums[_PARTS, lane])
+        pairs = sums[_PAIRS, lane]
+        spare = pairs - (np.float32(dates) - sums[_PARTS, lane])
         share = pairs / spare if spare > _ONE else pairs
-        spread = _NINE * _SPREAD_OF_MEDIAN * _SPREAD_OF_MEDIAN * room.sums[_UPPER, lane] * share
-        least = LEAST_RESIDUAL * LEAST_RESIDUAL * room.sums[_TOTAL, lane] / (pairs if pairs > _ZERO else _ONE)
+        spread = _NINE * _SPREAD_OF_MEDIAN * _SPREAD_OF_MEDIAN * sums[_UPPER, lane] * share
+        least = LEAST_RESIDUAL * LEAST_RESIDUAL * sums[_TOTAL, lane] / (pairs if pairs > _ZERO else _ONE)
         bound = spread if spread > least else least
-        room.sums[_UPPER, lane] = bound if bound > _ZERO else _ONE
+        sums[_UPPER, lane] = bound if bound > _ZERO else _ONE
 
 
 @inner
-def _weigh(room: _Room, dates: int, turn: int) -> None:
+def _weigh(e: Tile, w: Tile, v: Tile, sums: Tile, turn: int) -> None:
     """Find weights under which pairs that contradict the others hardly count: absolute values, then a bound."""
-    if turn == _ROUNDS + 1:
-        _median(room)
-        _bound(room, dates)
-    for m in range(room.e.shape[0]):
-        if turn <= _ROUNDS:
-            soften(room.e[m], room.w[m], room.v[m])
+    for m in range(e.shape[0]):
+        if turn == 0:
+            copy(w[m], v[m])
+        elif turn <= _ROUNDS:
+            soften(e[m], w[m], v[m])
         else:
-            redescend(room.e[m], room.w[m], room.sums[_UPPER], room.v[m])
+            redescend(e[m], w[m], sums[_UPPER], v[m])
 
 
 @inner
-def _calm(room: _Room, dates: int) -> None:
+def _calm(e: Tile, w: Tile, sums: Tile, dates: int) -> None:
     """Take the variance of unit weight from squares cut at the bound: in chi squared, contradictions hardly count."""
-    total = room.sums[_TOTAL]
+    total = sums[_TOTAL]
     clear(total)
-    for m in range(room.e.shape[0]):
-        add_cut(room.e[m], room.w[m], room.sums[_UPPER], total)
+    for m in range(e.shape[0]):
+        add_cut(e[m], w[m], sums[_UPPER], total)
     for lane in range(LANES):
-        spare = room.sums[_PAIRS, lane] - (np.float32(dates) - room.sums[_PARTS, lane])
-        room.sums[_SPARE, lane] = total[lane] / spare if spare > _ZERO else _NAN
+        spare = sums[_PAIRS, lane] - (np.float32(dates) - sums[_PARTS, lane])
+        sums[_SPARE, lane] = total[lane] / spare if spare > _ZERO else _NAN
 
 
 @inner
-def _link(system: System, room: _Room, lane: int, link: int) -> None:
+def _link(turn: Index, days: Doubles, room: _Room, values: Tile, lane: int, link: int) -> None:
     x, labels, spare = room.link[0], room.link[1], room.link[2:]
-    for date in range(system.turn.size):
-        x[system.turn[date]] = room.x[date, lane]
-        labels[system.turn[date]] = room.labels[date, lane]
+    for date in range(turn.size):
+        x[turn[date]] = values[date, lane]
+        labels[turn[date]] = room.labels[date, lane]
     if link == VELOCITY:
-        slow_down(x, labels, system.days, room.square, spare[0])
+        slow_down(x, labels, days, room.square, spare[0])
     else:
-        straighten(x, labels, system.days, spare)
-    for date in range(system.turn.size):
-        room.x[date, lane] = np.float32(x[system.turn[date]])
+        straighten(x, labels, days, spare)
+    for date in range(turn.size):
+        values[date, lane] = np.float32(x[turn[date]])
 
 
 @inner
-def _write(system: System, choices: Choices, room: _Room, start: int, out: Solution) -> None:
+def _write_values(x: Tile, near: Index, sums: Tile, facts: tuple[np.float32, bool, bool], out: Tile) -> None:
+    """Write a date's values where pairs, or the assumption that links the parts, tell them."""
+    scale, linked, first = facts
+    alone, pairs = sums[_ALONE], sums[_PAIRS]
+    for lane in range(out.size):
+        told = (near[lane] == 0) & ((not first) | (alone[lane] == _ZERO))
+        value = x[lane] * scale + _ZERO
+        out[lane] = value if told | (linked & (pairs[lane] > _ZERO)) else _NAN
+
+
+@inner
+def _write_deviations(variance: Tile, near: Index, sums: Tile, facts: tuple[np.float32, bool, bool], out: Tile) -> None:
+    """Write a date's deviations where pairs tell them."""
+    size, absolute, first = facts
+    alone, spare = sums[_ALONE], sums[_SPARE]
+    for lane in range(out.size):
+        told = (near[lane] == 0) & ((not first) | (alone[lane] == _ZERO))
+        unit = _ONE if absolute else spare[lane]
+        deviation = np.float32(math.sqrt(variance[lane] * unit)) * size
+        deviation = _ZERO if first else deviation
+        out[lane] = deviation if told else _NAN
+
+
+@part
+def _solve_tile(plan: Elimination, pairs: Index, given: Any, weak: Marks, rooms: Any) -> None:
+    """Solve a tile, and once more for what its rounding left over."""
+    y, v = given
+    matrix, right, x, e = rooms
+    assemble(plan, pairs, v, y, matrix, right)
+    factor(plan, matrix, weak)
+    # Twice the same: one place that solves is compiled once.
+    for again in range(2):
+        if again:
+            pull(plan, pairs, v, e, right)
+        solve(plan, matrix, right)
+        if again:
+            _again(plan, right, x)
+        else:
+            phases(plan, right, x)
+        residuals(pairs, x, y, v, e)
+
+
+@part
+def _close(plan: Elimination, pairs: Index, given: Any, weak: Marks, rooms: Any) -> None:
+    """Solve lanes that are close to singular again, in float64; grounded are only dates that their parts call for."""
+    y, v = given
+    x, variance, e, grounded, doubles = rooms
+    for lane in range(LANES):
+        if grounded[lane] != _ZERO:
+            sound = solve_alone(plan, pairs, y, v, weak, lane, doubles)
+            _take_alone(plan, doubles, sound, lane, (x, variance))
+            for m in range(pairs.shape[0]):
+                left = y[m, lane] - (x[pairs[m, 1], lane] - x[pairs[m, 0], lane])
+                e[m, lane] = left if v[m, lane] > _ZERO else _ZERO
+
+
+@part
+def _sum(pairs: int, e: Tile, w: Tile, v: Tile, sums: Tile) -> None:
+    for row in range(_PARTS):
+        clear(sums[row])
+    for m in range(pairs):
+        add_turn(e[m], w[m], sums[_COSINES], sums[_SINES])
+        add_squares(e[m], v[m], sums[_SQUARES], sums[_WEIGHTED])
+
+
+@part
+def _write(turn: Index, labels: Index, sums: Tile, choices: Any, at: Any, found: Any) -> None:
     """Write values and deviations of a tile."""
-    count = min(LANES, out.values.shape[1] - start)
-    scale, size = np.float32(choices.scale), np.float32(abs(choices.scale))
-    for date in range(system.turn.size):
-        row = system.turn[date]
-        for lane in range(count):
-            near, there = room.labels[date, lane] == 0, room.sums[_PAIRS, lane] > _ZERO
-            told = near & ((date > 0) | (room.alone[lane] == 0))
-            unit = _ONE if choices.absolute else room.sums[_SPARE, lane]
-            value = room.x[date, lane] * scale + _ZERO
-            shown = told | ((choices.link != APART) & there)
-            out.values[row, start + lane] = value if shown else _NAN
-            deviation = np.float32(math.sqrt(room.variance[date, lane] * unit)) * size
-            deviation = _ZERO if date == 0 else deviation
-            out.deviations[row, start + lane] = deviation if told else _NAN
+    x, variance, values, deviations = found
+    scale, size = np.float32(choices[0]), np.float32(abs(choices[0]))
+    for date in range(turn.size):
+        row, start, stop = turn[date], at[0], at[0] + at[1]
+        facts = (scale, choices[3] != APART, date == 0)
+        _write_values(x[date], labels[date], sums, facts, values[row, start:stop])
+        told = (size, choices[1] != 0, date == 0)
+        _write_deviations(variance[date], labels[date], sums, told, deviations[row, start:stop])
 
 
 @kernel
 def _all(y: Tile, w: Tile, table: Tile, system: System, choices: Choices, room: _Room, out: Solution) -> None:
-    dates, last = system.turn.size, 2 * _ROUNDS if choices.robust else 0
+    plan, pairs, turn, sums, labels = system.plan, system.pairs, system.turn, room.sums, room.labels
+    many, dates, size, last = y.shape[0], turn.size, plan.size[0], 2 * _ROUNDS if choices.robust else 0
+    u, z, e = room.tiles[:many], room.tiles[many : 2 * many], room.tiles[2 * many : 3 * many]
+    rest = room.tiles[(4 if choices.robust else 3) * many :]
+    v = room.tiles[3 * many : 4 * many] if choices.robust else u
+    matrix, scratch, dated = rest[:size], rest[size : 2 * size], rest[2 * size :]
+    x, variance, right = dated[:dates], dated[dates : 2 * dates], dated[2 * dates :]
+    weak, reached, grounded = room.marks[: dates - 1], room.marks[dates - 1 :], sums[_SPARE]
     for start in range(0, y.shape[1], LANES):
         count = min(LANES, y.shape[1] - start)
-        for m in range(y.shape[0]):
-            _load(y[m, start : start + count], w[m, start : start + count], table, room.y[m], room.w[m])
-        whole = _follow(system, room)
-        _count(room.labels, room.w, room.sums[_PARTS], room.sums[_PAIRS])
-        _isolate(system, room)
-        weights = room.w
-        for turn in range(last + 1):
-            if turn > 0:
-                _weigh(room, dates, turn)
-                weights = room.v
-            _solve_tile(system, weights, room, whole)
-            if turn == last:
-                variances(system.plan, room.matrix, room.scratch, room.variance)
-            _close(system, weights, room, whole)
-        for row in range(_PARTS):
-            clear(room.sums[row])
-        for m in range(room.e.shape[0]):
-            add_turn(room.e[m], room.w[m], room.sums[_COSINES], room.sums[_SINES])
-            add_squares(room.e[m], weights[m], room.sums[_SQUARES], room.sums[_WEIGHTED])
-        _judge(room.sums, dates, out.layers, start, count)
+        for m in range(many):
+            _load(y[m, start : start + count], w[m, start : start + count], table, z[m], u[m])
+        whole = _reach(pairs, u, reached)
+        if not whole:
+            _follow(pairs, u, labels)
+        _count(labels, u, whole, sums)
+        for number in range(last + 1):
+            if number == _ROUNDS + 1:
+                _median(e, u, sums)
+                _bound(sums, dates)
+            if last > 0:
+                _weigh(e, u, v, sums, number)
+            _mark(plan, labels, sums[_PARTS], room.last, weak)
+            _solve_tile(plan, pairs, (z, v), weak, (matrix, right, x, e))
+            if number == last:
+                variances(plan, matrix, scratch, variance)
+            if _doubtful(weak, sums[_PARTS], grounded):
+                _mark(plan, labels, sums[_PARTS], room.last, weak)
+                _close(plan, pairs, (z, v), weak, (x, variance, e, grounded, room.doubles))
+        _sum(many, e, u, v, sums)
+        _judge(sums, dates, out.layers, start, count)
         if choices.robust:
-            _calm(room, dates)
+            _calm(e, u, sums, dates)
         if choices.link != APART and not whole:
             for lane in range(count):
-                if room.sums[_PARTS, lane] > _ONE:
-                    _link(system, room, lane, choices.link)
-        _write(system, choices, room, start, out)
+                if sums[_PARTS, lane] > _ONE:
+                    _link(turn, system.days, room, x, lane, choices.link)
+        _write(turn, labels, sums, choices, (start, count), (x, variance, out.values, out.deviations))

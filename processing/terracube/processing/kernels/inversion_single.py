@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from terracube.processing.kernels.compiling import inner
+from terracube.processing.kernels.compiling import inner, part
 from terracube.processing.kernels.laplacian import Elimination, Index, Marks, Tile
 
 type Doubles = NDArray[np.float64]
@@ -56,7 +56,7 @@ def solve_alone(plan: Elimination, pairs: Index, y: Tile, w: Tile, weak: Marks, 
     return sound
 
 
-@inner
+@part
 def _factor_alone(plan: Elimination, weak: Marks, lane: int, matrix: Doubles) -> bool:
     count, sound = plan.diagonal.size, True
     room = matrix.size - count
@@ -76,7 +76,7 @@ def _factor_alone(plan: Elimination, weak: Marks, lane: int, matrix: Doubles) ->
     return sound
 
 
-@inner
+@part
 def _solve_alone(plan: Elimination, matrix: Doubles, right: Doubles) -> None:
     count = plan.diagonal.size
     for p in range(count):
@@ -89,7 +89,7 @@ def _solve_alone(plan: Elimination, matrix: Doubles, right: Doubles) -> None:
         right[p] *= matrix[plan.diagonal[p]]
 
 
-@inner
+@part
 def _variances_alone(plan: Elimination, matrix: Doubles, inverse: Doubles) -> None:
     for p in range(plan.diagonal.size - 1, -1, -1):
         own = plan.diagonal[p]

@@ -24,7 +24,6 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from terracube.core.errors import InputError
 from terracube.processing.kernels.compiling import inner
 
 type Tile = NDArray[np.float32]
@@ -86,7 +85,7 @@ def eliminate(pairs: Index, dates: int) -> Elimination:
 
     Raises
     ------
-    InputError
+    ValueError
         If a pair names no date or the same one twice, or the network is too dense to be one of acquisitions.
 
     Examples
@@ -97,7 +96,7 @@ def eliminate(pairs: Index, dates: int) -> Elimination:
     """
     ends = np.asarray(pairs, np.int64).reshape(-1, 2)
     if dates < 1 or (ends.size and (ends.min() < 0 or ends.max() >= dates)) or (ends[:, 0] == ends[:, 1]).any():
-        raise InputError("a pair names no two dates", expected=f"two of {dates} dates", got=str(ends[:3].tolist()))
+        raise ValueError(f"a pair names no two of {dates} dates: {ends[:3].tolist()}")
     order, below = _order(ends, dates)
     column = np.full(dates, -1, np.int32)
     column[order] = np.arange(dates - 1, dtype=np.int32)
@@ -142,7 +141,7 @@ def _order(ends: NDArray[np.int64], dates: int) -> tuple[list[int], list[list[in
         below.append(sorted(near[date]))
         work += degree * (degree + 1) // 2
         if work > _MOST_UPDATES:
-            raise InputError("the network is too dense to solve", expected=f"<= {_MOST_UPDATES} steps", got="more")
+            raise ValueError(f"the network is too dense to solve: more than {_MOST_UPDATES} steps")
         for other in near[date]:
             near[other] |= near[date]
             near[other] -= {date, other}
@@ -185,8 +184,9 @@ def _place(ends: Index, columns: list[Index], diagonal: NDArray[np.int64]) -> In
 
 @inner
 def _fill(rows: Tile) -> None:
+    # A length that the compiler does not know: it would write out each kilobyte of zeros, store by store.
     for row in range(rows.shape[0]):
-        for lane in range(LANES):
+        for lane in range(rows.shape[1]):
             rows[row, lane] = _ZERO
 
 
@@ -299,6 +299,13 @@ def _take(target: Tile, a: Tile, b: Tile) -> None:
 
 
 @inner
+def _take_two(target: Tile, a: Tile, b: Tile, c: Tile, d: Tile) -> None:
+    """Take two products, one after the other: what they are taken from stays in registers."""
+    for lane in range(LANES):
+        target[lane] = (target[lane] - a[lane] * b[lane]) - c[lane] * d[lane]
+
+
+@inner
 def _copy(source: Tile, target: Tile) -> None:
     for lane in range(LANES):
         target[lane] = source[lane]
@@ -346,8 +353,13 @@ def solve(plan: Elimination, matrix: Tile, right: Tile) -> None:
         for entry in range(plan.pointers[p], plan.pointers[p + 1]):
             _take(right[plan.rows[entry]], matrix[plan.values[entry]], right[p])
     for p in range(count - 1, -1, -1):
-        for entry in range(plan.pointers[p], plan.pointers[p + 1]):
-            _take(right[p], matrix[plan.values[entry]], right[plan.rows[entry]])
+        first, last = plan.pointers[p], plan.pointers[p + 1]
+        if (last - first) % 2:
+            _take(right[p], matrix[plan.values[first]], right[plan.rows[first]])
+            first += 1
+        for entry in range(first, last, 2):
+            one, other = plan.values[entry], plan.values[entry + 1]
+            _take_two(right[p], matrix[one], right[plan.rows[entry]], matrix[other], right[plan.rows[entry + 1]])
         _scale(right[p], matrix[plan.diagonal[p]])
 
 
@@ -382,6 +394,15 @@ def _add_product(target: Tile, a: Tile, b: Tile) -> None:
 
 
 @inner
+def _add_products(first: Tile, second: Tile, by: Tile, a: Tile, b: Tile) -> None:
+    """Add the products of one row with two others, each to a row of its own."""
+    for lane in range(LANES):
+        v = by[lane]
+        first[lane] += v * b[lane]
+        second[lane] += v * a[lane]
+
+
+@inner
 def _less(values: Tile, by: Tile) -> None:
     for lane in range(LANES):
         values[lane] *= -by[lane]
@@ -408,9 +429,10 @@ def variances(plan: Elimination, matrix: Tile, scratch: Tile, out: Tile) -> None
         # Entries of the inverse in this column follow from those of later columns, in the pattern of the factor.
         for step in range(plan.starts[p], plan.starts[p + 1]):
             t, a, b = plan.updates[step, 0], plan.updates[step, 1], plan.updates[step, 2]
-            _add_product(scratch[a], scratch[t], matrix[b])
             if a != b:
-                _add_product(scratch[b], scratch[t], matrix[a])
+                _add_products(scratch[a], scratch[b], scratch[t], matrix[a], matrix[b])
+            else:
+                _add_product(scratch[a], scratch[t], matrix[b])
         _copy(matrix[own], scratch[own])
         for entry in range(first, last):
             value = plan.values[entry]

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from terracube.processing.kernels.compiling import inner, kernel
+from terracube.processing.kernels.compiling import inner, kernel, part
 from terracube.processing.kernels.correlation import masked_surface, summit, surface, total, vertex
 from terracube.processing.kernels.gaussnewton import MARGIN, RIM, UNKNOWNS, gradients, refine
 
@@ -95,7 +95,7 @@ def _centre(values: Floats, valid: Floats, side: int, lanes: Floats, count: int)
     return float(mean)
 
 
-@inner
+@part
 def _inside(values: Floats, side: int, rim: int, out: Floats) -> None:
     """Cut a rim off a square."""
     size = side - 2 * rim
@@ -106,7 +106,7 @@ def _inside(values: Floats, side: int, rim: int, out: Floats) -> None:
             target[j] = source[j]
 
 
-@inner
+@part
 def _look(room: Any, after: Floats, at: tuple[int, int], dims: tuple[int, int, int], share: float) -> tuple[int, float]:
     """Search around one place: the peak's number and how far it stands out; -1 where there is too little to see."""
     chip, known, area, there, lanes, found = room
@@ -124,7 +124,7 @@ def _look(room: Any, after: Floats, at: tuple[int, int], dims: tuple[int, int, i
     return peak
 
 
-@inner
+@part
 def _search(
     room: Any, after: Floats, place: tuple[int, int], guess: tuple[int, int], dims: Any, share: float
 ) -> tuple[int, int, int, float, bool]:
@@ -146,7 +146,7 @@ def _search(
     return down, right, best, stands, False
 
 
-@inner
+@part
 def _leave_out(grads: Any, there: Floats, dims: tuple[int, int], peak: tuple[int, int]) -> None:
     """Leave out pixels whose counterparts, or what those are interpolated from, are missing."""
     size, side = dims
@@ -169,7 +169,7 @@ def _leave_out(grads: Any, there: Floats, dims: tuple[int, int], peak: tuple[int
             one[at] *= w
 
 
-@inner
+@part
 def _chip(before: Floats, room: Any, place: tuple[int, int], size: int, share: float) -> tuple[int, int]:
     """Read a chip and its rim less its mean; give what speaks against it, and whether pixels are missing."""
     rimmed, rim_known, chip, known, lanes = room
@@ -189,7 +189,7 @@ def _chip(before: Floats, room: Any, place: tuple[int, int], size: int, share: f
     return 0 if power > 1e-10 * count * mean * mean else FLAT, int(count < size * size)
 
 
-@inner
+@part
 def _point(room: Any, images: Any, place: tuple[int, int], guess: tuple[int, int], facts: Any, out: Floats) -> None:
     """Match one chip, whose first pixel is ``place``."""
     before, after = images

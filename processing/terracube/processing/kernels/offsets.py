@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from terracube.processing.kernels.compiling import inner, kernel
+from terracube.processing.kernels.compiling import inner, kernel, part
 from terracube.processing.kernels.laplacian import (
     LANES,
     Elimination,
@@ -32,7 +32,7 @@ type Whole = NDArray[np.int32]
 _ZERO, _ONE = np.float32(0), np.float32(1)
 
 
-@inner
+@part
 def _reweigh(known: Floats, down: Floats, right: Floats, limit: float, hard: bool, out: Floats) -> None:
     """Weigh pairs by what is left of both components; ``known`` weights are those before any was doubted."""
     square = np.float32(limit * limit)
@@ -47,13 +47,11 @@ def _reweigh(known: Floats, down: Floats, right: Floats, limit: float, hard: boo
                 into[lane] = w[lane] * share * share
 
 
-@inner
+@part
 def _round(plan: Elimination, pairs: Whole, known: Floats, room: Any) -> None:
     """Solve both components with the weights of now; write what is left of every known pair."""
     down, right, w, matrix, first, second, weak, y, x, e, f = room
-    for p in range(weak.shape[0]):
-        for lane in range(LANES):
-            weak[p, lane] = 0
+    weak[:] = 0
     assemble(plan, pairs, w, down, matrix, first)
     pull(plan, pairs, w, right, second)
     factor(plan, matrix, weak)
@@ -65,7 +63,7 @@ def _round(plan: Elimination, pairs: Whole, known: Floats, room: Any) -> None:
     residuals(pairs, x, right, known, f)
 
 
-@inner
+@part
 def _reach(pairs: Whole, w: Floats, reached: Floats) -> None:
     """Mark the dates that agreeing pairs join with the first."""
     for date in range(reached.shape[0]):
@@ -83,7 +81,7 @@ def _reach(pairs: Whole, w: Floats, reached: Floats) -> None:
                 news += np.int32(joined)
 
 
-@inner
+@part
 def _count(pairs: Whole, w: Floats, counts: Floats) -> None:
     """Count the agreeing pairs of each date."""
     for date in range(counts.shape[0]):
@@ -97,7 +95,7 @@ def _count(pairs: Whole, w: Floats, counts: Floats) -> None:
             b[lane] += one
 
 
-@inner
+@part
 def _rest(known: Floats, w: Floats, e: Floats, f: Floats, out: Floats) -> None:
     """Write the weighted sum of squares, the number of agreeing and of known pairs: (3, LANES)."""
     total, agreeing, all_known = out[0], out[1], out[2]
@@ -111,7 +109,7 @@ def _rest(known: Floats, w: Floats, e: Floats, f: Floats, out: Floats) -> None:
             all_known[lane] += _ONE if was[lane] > _ZERO else _ZERO
 
 
-@inner
+@part
 def _tell(parts: Any, start: int, count: int, out: Floats) -> None:
     """Write a tile's results: motion, variance per unit weight and agreeing pairs per date, then sums per pixel."""
     y, x, spread, counts, reached, sums = parts
@@ -141,8 +139,11 @@ def _rooms(rows: int) -> Floats:
 @inner
 def _load(source: Floats, start: int, size: int, tile: Floats) -> None:
     """Copy the pixels of a tile; those that are left over have no weight."""
-    tile[:, :size] = source[:, start : start + size]
-    tile[:, size:] = _ZERO
+    for row in range(tile.shape[0]):
+        for lane in range(size):
+            tile[row, lane] = source[row, start + lane]
+        for lane in range(size, tile.shape[1]):
+            tile[row, lane] = _ZERO
 
 
 @kernel
@@ -181,7 +182,7 @@ def invert_offsets(
         _load(values[0], start, size, down)
         _load(values[1], start, size, right)
         _load(values[2], start, size, known)
-        w[:] = known
+        _load(known, 0, known.shape[1], w)
         # One place that solves, so that it is compiled once.
         for step in range(1 + soft.size + hard.size):
             if step > soft.size:

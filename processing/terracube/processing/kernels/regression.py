@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from terracube.processing.kernels.compiling import inner, kernel
+from terracube.processing.kernels.compiling import inner, kernel, part
 
 MOST_PARAMETERS = 12
 TILE = 128
@@ -129,11 +129,13 @@ def _combine(factors: Doubles, rows: Doubles, room: Doubles, out: Doubles) -> No
         stop = min(start + room.shape[1], out.shape[1])
         tile[:] = 0.0
         for row in range(count):
-            tile[row, : stop - start] = rows[row, start:stop]
+            for lane in range(stop - start):
+                tile[row, lane] = rows[row, start + lane]
         for each in range(factors.shape[0]):
             _clear(total)
             _add_rows(factors[each], tile, total)
-            out[each, start:stop] = total[: stop - start]
+            for lane in range(stop - start):
+                out[each, start + lane] = total[lane]
 
 
 @inner
@@ -161,6 +163,13 @@ def _take_alike(values: Any, given: float, weight: Doubles, value: Doubles) -> N
 def _clear(values: Doubles) -> None:
     for lane in range(values.size):
         values[lane] = 0.0
+
+
+@inner
+def _copy(values: Doubles, target: Doubles) -> None:
+    # Row by row: the assignment of one array to another compiles all that it would say of shapes that differ.
+    for lane in range(target.size):
+        target[lane] = values[lane]
 
 
 @inner
@@ -240,7 +249,7 @@ def _left(values: Any, model: Doubles, weight: Doubles, last: Doubles, sums: Any
         last[lane] = scaled if there else last[lane]
 
 
-@inner
+@part
 def _normal(columns: Doubles, products: Doubles, weights: Doubles, values: Doubles, found: Doubles) -> None:
     """Sum the normal equations of a tile: right-hand sides, then the triangle."""
     terms = columns.shape[0]
@@ -251,12 +260,12 @@ def _normal(columns: Doubles, products: Doubles, weights: Doubles, values: Doubl
         _add_rows(products[at], weights, found[terms + at])
 
 
-@inner
+@part
 def _factor(matrix: Doubles, terms: int, whole: Doubles, good: Doubles) -> None:
     """Factorise in place; the diagonal holds reciprocals of the factor's."""
     for row in range(terms):
         base = row * (row + 1) // 2
-        whole[:] = matrix[base + row]
+        _copy(matrix[base + row], whole)
         for column in range(row + 1):
             other = column * (column + 1) // 2
             for k in range(column):
@@ -269,7 +278,7 @@ def _factor(matrix: Doubles, terms: int, whole: Doubles, good: Doubles) -> None:
                 _reciprocal(matrix[base + row])
 
 
-@inner
+@part
 def _solve(matrix: Doubles, right: Doubles) -> None:
     terms = right.shape[0]
     for row in range(terms):
@@ -285,7 +294,7 @@ def _solve(matrix: Doubles, right: Doubles) -> None:
             right[row, lane] *= matrix[row * (row + 1) // 2 + row, lane]
 
 
-@inner
+@part
 def _invert(matrix: Doubles, terms: int, room: Doubles) -> None:
     """Turn the factor into the inverse of the normal matrix, in place: first the factor's inverse, then its square."""
     for column in range(terms):
@@ -296,7 +305,7 @@ def _invert(matrix: Doubles, terms: int, room: Doubles) -> None:
                 _add_product(1.0, matrix[base + k], matrix[k * (k + 1) // 2 + column], room[row])
             # Neither later rows nor later columns need this entry of the factor.
             _negate_divide(matrix[base + row], room[row])
-            matrix[base + column, :] = room[row]
+            _copy(room[row], matrix[base + column])
     for row in range(terms):
         for column in range(row + 1):
             at = row * (row + 1) // 2 + column
@@ -304,10 +313,10 @@ def _invert(matrix: Doubles, terms: int, room: Doubles) -> None:
             for k in range(row, terms):
                 below = k * (k + 1) // 2
                 _add_product(1.0, matrix[below + row], matrix[below + column], room[0])
-            matrix[at, :] = room[0]
+            _copy(room[0], matrix[at])
 
 
-@inner
+@part
 def _finish(good: Doubles, terms: int, found: Doubles, sums: Any, start: int, out: Doubles) -> None:
     """Write a tile; NaN where it is no good, but for the number of dates."""
     count, chi2, squares, lagged, links = sums
@@ -323,7 +332,7 @@ def _finish(good: Doubles, terms: int, found: Doubles, sums: Any, start: int, ou
         out[base + 3, pixel] = lagged[lane] / links[lane] if fine else np.nan
 
 
-@inner
+@part
 def _read(series: Any, given: Any, start: int, weights: Doubles, values: Doubles) -> None:
     # Rows are cut where they are used: the compiler must see that they are contiguous.
     stop = min(start + weights.shape[1], series.shape[1])
@@ -334,7 +343,7 @@ def _read(series: Any, given: Any, start: int, weights: Doubles, values: Doubles
             _take(series[date, start:stop], given[date, start:stop], weights[date], values[date])
 
 
-@inner
+@part
 def _tile(series: Any, given: Any, plan: Any, room: Any, start: int, out: Doubles) -> None:
     """Fit one tile."""
     design, columns, products = plan

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from terracube.processing.kernels.compiling import inner, kernel
+from terracube.processing.kernels.compiling import inner, kernel, part
 from terracube.processing.kernels.laplacian import (
     LANES,
     Elimination,
@@ -99,7 +99,7 @@ def _room(web: Any) -> Any:
     )  # fmt: skip
 
 
-@inner
+@part
 def _load(y: Any, cycles: Any, todo: Any, start: int, room: Any) -> None:
     """Gather pixels, with the cycles found so far; lanes behind the last one are missing."""
     size = min(LANES, todo.size - start)
@@ -125,7 +125,7 @@ def _solve(web: Any, room: Any, w: Any) -> None:
     residuals(web.pairs, room.x, room.y, room.valid, room.e)
 
 
-@inner
+@part
 def _reweight(kind: float, width: float, room: Any) -> None:
     scale = np.float32(width)
     square = scale * scale
@@ -148,7 +148,7 @@ def whole_cycles(left: Any, margin: Any) -> Any:
     return count if left > _ZERO else -count
 
 
-@inner
+@part
 def _round(todo: Any, start: int, margin: Any, room: Any, cycles: Any, open_: Any) -> None:
     """Take whole cycles off; pixels of which some had to be taken stay open."""
     size = min(LANES, todo.size - start)
@@ -164,7 +164,7 @@ def _round(todo: Any, start: int, margin: Any, room: Any, cycles: Any, open_: An
                 open_[start + lane] = 1
 
 
-@inner
+@part
 def _reached(web: Any, room: Any, here: Any) -> None:
     """Mark the dates that hang together with the first one."""
     here[:] = 0
@@ -209,7 +209,7 @@ def round_pixels(y: Any, x: Any, pairs: Any, margin: float, cycles: Any, changed
                 cycles[m, at] = found
 
 
-@inner
+@part
 def _screen(limit: Any, todo: Any, start: int, room: Any, open_: Any) -> None:
     """Mark pixels that have a residual beyond a limit."""
     size = min(LANES, todo.size - start)
@@ -221,7 +221,7 @@ def _screen(limit: Any, todo: Any, start: int, room: Any, open_: Any) -> None:
                 open_[start + lane] = 1
 
 
-@inner
+@part
 def _series(web: Any, todo: Any, start: int, room: Any, here: Any, x: Any) -> None:
     """Write the phases of the dates that hang together with the first one, then the sum of squared residuals."""
     _reached(web, room, here)
@@ -236,7 +236,7 @@ def _series(web: Any, todo: Any, start: int, room: Any, here: Any, x: Any) -> No
             x[date, todo[start + lane]] = room.x[date, lane] if here[date, lane] else _NAN
 
 
-@inner
+@part
 def _judge(web: Any, limits: Any, todo: Any, start: int, room: Any, cycles: Any, out: Any) -> None:
     many, lever = cycles.shape[0], np.float32(limits[0])
     scratch, spread = np.empty(room.matrix.shape, np.float32), np.empty(room.x.shape, np.float32)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from terracube.processing.kernels.compiling import inner, kernel
+from terracube.processing.kernels.compiling import inner, kernel, part
 from terracube.processing.kernels.gaussnewton import resample, taps
 
 type Floats = NDArray[np.float32]
@@ -61,7 +61,7 @@ def _likeness(a: Floats, b: Floats, weights: Floats) -> float:
     return ab / math.sqrt(aa * bb) if aa > 0 and bb > 0 else -1.0
 
 
-@inner
+@part
 def _fits(after: Floats, room: Any, at: tuple[int, int], motion: tuple[float, float], limit: float) -> float:
     """Tell how well the pixels around a point agree with a motion; -2 where that cannot be seen."""
     near, area, between, weights, kernel_weights = room
@@ -78,7 +78,7 @@ def _fits(after: Floats, room: Any, at: tuple[int, int], motion: tuple[float, fl
     return fit
 
 
-@inner
+@part
 def _carried(field: Floats, place: tuple[int, int], shift: tuple[int, int], facts: Any) -> tuple[float, float, bool]:
     """Carry the motion of a neighbour on to a point."""
     (apart, step), (_, least, _, _) = facts
@@ -94,7 +94,7 @@ def _carried(field: Floats, place: tuple[int, int], shift: tuple[int, int], fact
     return y, x, y == y and x == x
 
 
-@inner
+@part
 def _candidates(field: Floats, place: tuple[int, int], facts: Any, motions: Doubles) -> bool:
     """Write the motions to try, the point's own as number 4; tell whether they differ."""
     own, limit = field[place[0], place[1]], facts[1][0]
@@ -113,12 +113,13 @@ def _candidates(field: Floats, place: tuple[int, int], facts: Any, motions: Doub
     return differ
 
 
-@inner
+@part
 def _take(field: Floats, place: tuple[int, int], best: int, facts: Any, motions: Doubles, out: Floats) -> None:
     """Take the motion of a neighbour, with what carrying it on adds to its standard deviation."""
     (apart, step), (_, _, size, _) = facts
     down, right = best // 3 - 1, best % 3 - 1
-    out[:] = field[place[0] + apart * down, place[1] + apart * right]
+    for layer in range(out.size):
+        out[layer] = field[place[0] + apart * down, place[1] + apart * right, layer]
     far = (down * down + right * right) * (apart * step / size) ** 2
     out[_Y], out[_X] = motions[best, 0], motions[best, 1]
     for axis in range(2):
@@ -156,7 +157,8 @@ def settle(images: Any, field: Floats, centres: NDArray[np.int32], facts: Any, o
     for row in range(field.shape[0]):
         for column in range(field.shape[1]):
             target = out[row, column]
-            target[:] = field[row, column]
+            for layer in range(target.size):
+                target[layer] = field[row, column, layer]
             if not _candidates(field, (row, column), facts, motions):
                 continue
             at = centres[row, column, 0], centres[row, column, 1]

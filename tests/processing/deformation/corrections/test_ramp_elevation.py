@@ -474,4 +474,5 @@ def test_real_subsidence_on_flat_ground_stays(data_dir):
     assert np.abs(rates[0]).mean() > 0.1
     assert np.abs(rates[1] - rates[0]).mean() < 0.02 * np.abs(rates[0]).mean()
     change = (fixed["displacement"] - series["displacement"]).values
+    np.testing.assert_array_equal(np.isnan(fixed["displacement"].values), np.isnan(series["displacement"].values))
     assert np.nanmean(np.abs(change)) < 2.5e-3

@@ -40,6 +40,8 @@ class Facts(BaseModel):
     """m."""
     looks_range: int | None = Field(default=None, ge=1)
     looks_azimuth: int | None = Field(default=None, ge=1)
+    looks_equivalent: float | None = Field(default=None, ge=1)
+    """Independent looks, where they are not those in range times those in azimuth."""
     heading: float | None = None
     """Degrees clockwise from north."""
     incidence: float | None = Field(default=None, ge=0, le=90)
@@ -106,6 +108,8 @@ class Facts(BaseModel):
         told["relative_orbit"] = told.get("relative_orbit") or self.relative_orbit
         if self.platform and "platform" not in told.get("more", {}):
             told["more"] = {**told.get("more", {}), "platform": self.platform}
+        if self.looks_equivalent and "sar:looks_equivalent_number" not in told.get("more", {}):
+            told["more"] = {**told.get("more", {}), "sar:looks_equivalent_number": self.looks_equivalent}
         return Pair(**told)
 
     @property

@@ -285,6 +285,7 @@ def _of_network(path: Path) -> Stack:
             "zero": "value" if network.nodata is None else "missing",
             "looks_range": network.looks_rg,
             "looks_azimuth": network.looks_az,
+            "looks_equivalent": network.nlooks_used_for_weight,
             "heading": network.heading_deg,
             "incidence": network.incidence_deg,
             "orbit": network.orbit,

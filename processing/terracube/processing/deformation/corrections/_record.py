@@ -10,6 +10,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from terracube.core.errors import InputError, MetadataError
+from terracube.processing.deformation.nearest import half_pixel
 
 DISPLACEMENT = "displacement"
 RECORD = "corrections"
@@ -120,10 +121,9 @@ def zip_point(field: xr.DataArray | xr.Dataset, reference: tuple[float, float]) 
     found = {}
     for name, value in zip("yx", reference, strict=True):
         centres = np.asarray(field[name].values, "float64")
-        step = abs(centres[1] - centres[0]) if centres.size > 1 else np.inf
         away = np.abs(centres - value)
         at = int(np.argmin(away))
-        if not away[at] <= step * 0.5000001:
+        if not away[at] <= half_pixel(field, name) * 1.0000002:
             limits = f"{centres.min():.10g} to {centres.max():.10g}"
             raise InputError("the point lies outside", where=f"reference, {name}", expected=limits, got=f"{value!r}")
         found[name] = at

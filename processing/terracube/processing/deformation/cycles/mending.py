@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from terracube.core.errors import InputError
 from terracube.processing.deformation.cycles._blocks import over_pixels, phase_of
+from terracube.processing.deformation.network import solvable
 from terracube.processing.kernels.repair import (
     CYCLE,
     NO_LOOP,
@@ -117,7 +118,8 @@ def repair(
     """
     how = _asked(margin, neighbours, window, rivals)
     phase, network, order = phase_of(stack)
-    web = web_of(network.pairs, len(network.times))
+    with solvable():
+        web = web_of(network.pairs, len(network.times))
     many = len(network.pairs)
     pairwise = {"cycles": ("int8", many), "flags": ("uint8", 0)}
     found = over_pixels(partial(_mended, web=web, how=how), [phase.data], pairwise)

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from terracube.core.errors import EmptyResultError, InputError
 from terracube.cubes.crs import transform_points
 from terracube.cubes.gridlike import grid_like
-from terracube.processing.deformation.gnss.reading import at_times, project_gnss
+from terracube.processing.deformation.gnss.reading import MOST_WINDOW, at_times, project_gnss
+from terracube.processing.deformation.nearest import half_pixel
 from terracube.processing.deformation.views import Look, looks_of
 
 if TYPE_CHECKING:
@@ -107,9 +108,12 @@ def compare_gnss(
 def _check(names: Sequence[str], radius: float, window: float, reference: str | None) -> None:
     if not names or len(set(names)) < len(names):
         raise InputError("stations have names of their own", where="stations", got=", ".join(names)[:300])
-    if not (0 <= radius < np.inf and 0 < window < np.inf):
+    if not (0 <= radius < np.inf and 0 < window <= MOST_WINDOW):
         raise InputError(
-            "no neighbourhood", where="radius, window", expected=">= 0 m, > 0 days", got=f"{radius}, {window}"
+            "no neighbourhood",
+            where="radius, window",
+            expected=f">= 0 m, 0 to {MOST_WINDOW:g} days",
+            got=f"{radius}, {window}",
         )
     if reference is not None and reference not in names:
         raise InputError("no such station", where="reference", expected=", ".join(names)[:300], got=str(reference)[:80])
@@ -167,7 +171,7 @@ def _place(series: xr.Dataset, crs: str, station: xr.Dataset) -> tuple[int, int]
     found = []
     for axis, at in (("y", float(y[0])), ("x", float(x[0]))):
         centres = np.asarray(series[axis].values, "float64")
-        half = 0.5 * abs(centres[1] - centres[0]) if centres.size > 1 else np.inf
+        half = half_pixel(series, axis)
         nearest = int(np.argmin(np.abs(centres - at))) if math.isfinite(at) else -1
         if nearest < 0 or abs(centres[nearest] - at) > half:
             return None
@@ -228,7 +232,7 @@ def _compared(row: Row, dates: NDArray[np.datetime64]) -> dict[str, Any]:
     left = np.where(both, radar - own, np.nan)
     variance = radar_std**2 + own_std**2
     sure = both & (variance > 0)
-    years = (dates - dates[0]).astype("int64") / _NS_PER_YEAR
+    years = (dates - dates[0]).astype("timedelta64[ns]").astype("int64") / _NS_PER_YEAR
     enough = count >= 2
     slopes = [_slope(years[both], each[both]) for each in (radar, own, left)]
     return {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from pathlib import Path
@@ -12,13 +13,17 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from terracube.core.errors import AssetError, EmptyResultError, HostileInputError, MetadataError
+from terracube.core.errors import AssetError, EmptyResultError, HostileInputError, InputError, MetadataError
 
 type Doubles = NDArray[np.float64]
 type Columns = dict[str, list[str]]
 
 _LARGEST = 64 * 1024 * 1024
 _UNITS = {"m": 1.0, "cm": 1e-2, "mm": 1e-3}
+# Such stations are younger than 1980; days and times without a zone, which are UTC, or with that of UTC.
+_ISO = re.compile(r"(19[89]\d|20\d\d)-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d{1,9})?)?Z?)?")
+MOST_WINDOW = 36_525.0
+"""Days around a date that may count for it."""
 _AXES = ("east", "north", "up")
 _PAIRS = (("en", 0, 1), ("eu", 0, 2), ("nu", 1, 2))
 _MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
@@ -79,10 +84,11 @@ def read_gnss(
         if size > _LARGEST:
             raise HostileInputError("the file is too large", where=str(path), expected=f"<= {_LARGEST}", got=str(size))
         lines = place.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+        is_tenv3 = place.suffix == ".tenv3"
+        rows = [line.split() for line in lines] if is_tenv3 else list(csv.reader(lines))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise AssetError("the series cannot be read", where=str(path), got=str(error)[:200]) from error
-    is_tenv3 = place.suffix == ".tenv3"
-    columns = _columns((line.split() for line in lines) if is_tenv3 else csv.reader(lines), str(path))
+    columns = _columns(rows, str(path))
     if is_tenv3:
         times, values = _days(columns, str(path)), _of_tenv3(columns, str(path))
     else:
@@ -147,15 +153,20 @@ def _days(columns: Columns, where: str) -> NDArray[np.datetime64]:
 
 
 def _times(columns: Columns, where: str) -> NDArray[np.datetime64]:
+    cells = columns.get("time", [])
+    if not cells or not all(cells):
+        raise AssetError("a date of the series is missing", where=where, expected="a column time")
+    for cell in cells:
+        if not _ISO.fullmatch(cell):
+            raise AssetError(
+                "a date of the series is none", where=where, expected="ISO 8601, UTC, 1980 to 2099", got=cell[:40]
+            )
     try:
-        found = np.array([cell.removesuffix("Z") for cell in columns.get("time", [])], "datetime64[ns]")
+        return np.array([cell.removesuffix("Z") for cell in cells], "datetime64[ns]")
     except ValueError as error:
         raise AssetError(
             "a date of the series is none", where=where, expected="ISO 8601", got=str(error)[:100]
         ) from error
-    if not found.size or np.isnat(found).any():
-        raise AssetError("a date of the series is missing", where=where, expected="a column time")
-    return found
 
 
 def _facts(columns: Columns, at: Any, name: str | None, place: Path, is_tenv3: bool) -> dict[str, Any]:
@@ -233,12 +244,17 @@ def at_times(
     times, values, stds : arrays (n,)
     wanted : array (m,) of datetime64
     window : float
-        Days before and after a date that count for it.
+        Days before and after a date that count for it, to 36525.
 
     Returns
     -------
     value, std : float64 (m,)
         NaN where no day is near.
+
+    Raises
+    ------
+    InputError
+        If the window is none.
 
     Examples
     --------
@@ -247,6 +263,8 @@ def at_times(
     >>> value.tolist(), std.round(3).tolist()
     ([2.0, 9.0], [0.707, 1.0])
     """
+    if not 0 < window <= MOST_WINDOW:
+        raise InputError("no window", where="window", expected=f"above 0, to {MOST_WINDOW:g} days", got=str(window))
     found, spread = np.full(wanted.size, np.nan), np.full(wanted.size, np.nan)
     reach = np.timedelta64(int(window * 86_400e9), "ns")
     for n, moment in enumerate(wanted):

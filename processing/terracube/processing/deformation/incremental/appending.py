@@ -29,12 +29,20 @@ from terracube.core.errors import (
 )
 from terracube.cubes.grid import YX, Grid
 from terracube.cubes.gridlike import grid_like
+from terracube.processing.deformation.cycles import REACH
 from terracube.processing.deformation.incremental.frozen import solve_frozen
 from terracube.processing.deformation.inversion import STATIC, invert_stack
 from terracube.processing.deformation.network.network import Network, network_of, network_of_stack
 from terracube.processing.deformation.outputs import facts_of, with_words
-from terracube.processing.deformation.reference import Statistic, apply_reference, known_statistic
+from terracube.processing.deformation.reference import (
+    Reference,
+    Statistic,
+    apply_reference,
+    known_statistic,
+    to_reference,
+)
 from terracube.processing.deformation.reference_search import area_around
+from terracube.processing.deformation.series import mended, noise_of, with_noise
 from terracube.processing.deformation.stack import PHASE, join_stacks
 
 if TYPE_CHECKING:
@@ -195,7 +203,8 @@ def append(
         on the pixels of the series or a part of them. The reference of the series is applied, unless the attribute
         ``reference`` says that this was done.
     how : "resolve" or "frozen"
-        ``resolve``: all pairs, old and new, are solved anew. ``frozen``: what is kept stays as it is to the bit; dates
+        ``resolve``: all pairs, old and new, are solved anew, mended and with the noise of a named reference as the
+        series was. ``frozen``: what is kept stays as it is to the bit; dates
         that are new follow from the pairs that join them with kept dates and with each other. Pairs between two kept
         dates are then not used, and maps such as the temporal coherence stay those of the last full solution.
     old : Dataset, optional
@@ -222,6 +231,8 @@ def append(
 
     Notes
     -----
+    ``std_atmosphere`` of new dates is missing: ``atmosphere_std`` of the whole new series tells it.
+
     In ``frozen`` mode a new date is ``x = sum w (y + x_i) / sum w`` over its pairs with kept dates, or the least
     squares solution where new dates are joined too; kept dates are taken to err together.
     """
@@ -325,16 +336,60 @@ def _solved_anew(kept: KeptSeries, new: xr.Dataset, part: dict[str, slice], old:
     weights = kept.facts.get("weights")
     if weights == "given":
         raise InputError("the series was solved with given weights", where="weights", expected="weights by name")
-    window = grid_like(new.isel(part))
-    before = _cut(_referenced(kept, old), window)
-    both = join_stacks([_bare(before), _bare(new.isel(part))])
+    before = _referenced(kept, old)
+    margin = REACH if kept.facts.get("repair") == "neighbours" else 0
+    wide, inner = _widened(part, new, margin)
+    piece = new.isel(wide)
+    series = _inverted(kept, _cut(before, grid_like(piece)), piece, inner)
+    if not kept.facts.get("reference_noise"):
+        return series
+    place = to_reference(before, kept.reference)
+    if not isinstance(place, Reference):
+        return series
+    area = {"y": slice(*place.rows), "x": slice(*place.cols)}
+    return _with_noise(series, _inverted(kept, *_around(before, new, area, margin)))
+
+
+def _widened(part: Mapping[str, slice], of: xr.Dataset, margin: int) -> tuple[dict[str, slice], dict[str, slice]]:
+    """Widen a part as far as there are pixels; and where it lies in what is wider."""
+    wide = {
+        name: slice(max(0, cut.start - margin), min(of.sizes[name], cut.stop + margin)) for name, cut in part.items()
+    }
+    inner = {name: slice(cut.start - wide[name].start, cut.stop - wide[name].start) for name, cut in part.items()}
+    return wide, inner
+
+
+def _around(
+    before: xr.Dataset, new: xr.Dataset, area: Mapping[str, slice], margin: int
+) -> tuple[xr.Dataset, xr.Dataset, dict[str, slice]]:
+    """Take the pixels of the reference of old and new pairs; missing where the new ones do not reach."""
+    wide, inner = _widened(area, before, margin)
+    cut = before.isel(wide)
+    apart = {axis: min(abs(size) for size in grid_like(before).resolution) / 2 for axis in ("y", "x")}
+    found = {axis: new.get_index(axis).get_indexer(cut.get_index(axis), method="nearest", tolerance=apart[axis])
+             for axis in apart}  # fmt: skip
+    there = [xr.DataArray(found[axis] >= 0, dims=axis) for axis in ("y", "x")]
+    piece = new.isel({axis: np.maximum(found[axis], 0) for axis in apart})
+    piece = piece.assign({PHASE: piece[PHASE].where(there[0] & there[1])})
+    return cut, piece.assign_coords({axis: cut[axis] for axis in apart}), inner
+
+
+def _inverted(kept: KeptSeries, before: xr.Dataset, new: xr.Dataset, inner: Mapping[str, slice]) -> xr.Dataset:
+    """Solve old and new pairs of the same pixels as the series was solved; only those inside are given."""
+    weights = kept.facts.get("weights")
+    both = join_stacks([_bare(before), _bare(new)]).assign_attrs(reference=kept.facts["reference"])
     return invert_stack(
-        both.assign_attrs(reference=kept.facts["reference"]),
+        mended(both, kept.facts.get("repair", "none")).isel(inner),
         weights=None if weights == "none" else weights,
         robust=bool(kept.facts.get("robust", 0)),
         disconnected=kept.facts.get("disconnected", "nan"),
         reference_date=np.datetime64(str(kept.facts["reference_date"])),
     )
+
+
+def _with_noise(series: xr.Dataset, area: xr.Dataset) -> xr.Dataset:
+    """Add the noise of a reference that was named, as it was added to the kept series."""
+    return series.assign(std_network=with_noise(series["std_network"], noise_of(area["std_network"])))
 
 
 def _bare(stack: xr.Dataset) -> xr.Dataset:

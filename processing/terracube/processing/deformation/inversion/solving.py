@@ -14,8 +14,9 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from terracube.core.errors import InputError, MetadataError
+from terracube.processing.deformation.inversion.given import given_weights
 from terracube.processing.deformation.inversion.weights import ABSOLUTE, weight_table
-from terracube.processing.deformation.network import Network, network_of_stack
+from terracube.processing.deformation.network import Network, network_of_stack, solvable
 from terracube.processing.kernels.inversion import APART, LINEAR, VELOCITY, Choices, System, invert_pixels
 from terracube.processing.kernels.laplacian import eliminate
 
@@ -95,7 +96,8 @@ def invert_stack(
     Raises
     ------
     InputError
-        If the network is none, a layer, the looks or the reference date are missing, or an option is none.
+        If the network is none, a layer, the looks or the reference date are missing, an option is none, or given
+        weights are of other pairs or pixels.
     MetadataError
         If the wavelength is missing.
 
@@ -154,7 +156,10 @@ def _reference(network: Network, date: Any) -> int:
     """Find the date that others are told against."""
     if date is None:
         return 0
-    wanted = np.datetime64(date, "ns")
+    try:
+        wanted = np.datetime64(date, "ns")
+    except (OverflowError, TypeError, ValueError) as error:
+        raise InputError("this is no date", where="reference_date", got=repr(date)[:60]) from error
     # A day names the acquisition on it; a time names that time.
     days = network.times.astype("M8[D]")
     at = np.flatnonzero((network.times == wanted) | ((days == wanted) & (np.datetime64(wanted, "D") == wanted)))
@@ -174,14 +179,7 @@ def _given(stack: xr.Dataset, weights: Weights, order: NDArray[np.int64]) -> tup
     if weights is None:
         return phase, None, None
     if isinstance(weights, xr.DataArray):
-        if weights.sizes != stack["unwrapped_phase"].sizes:
-            raise InputError(
-                "weights are not on the pixels of the stack",
-                where="weights",
-                expected=str(dict(stack["unwrapped_phase"].sizes)),
-                got=str(dict(weights.sizes)),
-            )
-        return phase, _layer(xr.Dataset({"weights": weights.variable}), "weights", order), None
+        return phase, _layer(xr.Dataset({"weights": given_weights(stack, weights)}), "weights", order), None
     looks = stack.attrs.get("looks")
     table = weight_table(weights, looks)
     return phase, _layer(stack, "coherence", order), table
@@ -209,7 +207,9 @@ def _system(network: Network, first: int) -> System:
     turn = np.r_[first, np.delete(np.arange(dates), first)]
     number = np.argsort(turn)
     pairs = np.ascontiguousarray(number[network.pairs], "int32")
-    return System(eliminate(pairs, dates), pairs, turn.astype("int32"), network.days)
+    with solvable():
+        plan = eliminate(pairs, dates)
+    return System(plan, pairs, turn.astype("int32"), network.days)
 
 
 def _solve(phase: Any, weight: Any, plan: _Plan) -> Any:

@@ -3,6 +3,13 @@
 The phase of a distributed scatterer spreads the more, the lower the coherence and the fewer the independent looks; one
 over its variance is the weight under which the series has the least variance.
 
+The coherence is an estimate from the same looks, and is taken as it is. Where many pairs share a date, those whose
+coherence came out too high by chance count most, so that deviations of the series are too small: on simulated stacks of
+30 looks 70, 67, 65 and 63 % of the errors lie within one deviation where each date is paired with 1, 2, 3 and 4 later
+ones, and 55 % with 4 later ones and 8 looks. The variance averaged over all coherences that an estimate may come from
+is no way out: 77, 75, 73 and 72 %, and 77 to 95 % with 8 looks. With variances that are known, 68 % lie within in all
+networks.
+
 References
 ----------
 Tough, Blacknell and Quegan 1995 (doi:10.1098/rspa.1995.0068) and Lee et al. 1994 (doi:10.1109/36.312890) for the

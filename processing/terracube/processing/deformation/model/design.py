@@ -6,6 +6,7 @@ import warnings
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from terracube.core.errors import InputError
 from terracube.processing.deformation.model.terms import (
@@ -41,6 +42,8 @@ class Design:
     """(time, parameter), columns of a root mean square of 1."""
     scale: Doubles
     """(parameter,): what a parameter of ``matrix`` is divided by to get that of the model."""
+    days: Doubles
+    """(time,): since the first date."""
 
     @property
     def hat(self) -> Doubles:
@@ -88,6 +91,25 @@ def design_of(model: Model, times: Times, *, warn: bool = True) -> Design:
     return _scaled(model, moments, moments[0] + (moments[-1] - moments[0]) // 2)
 
 
+def too_short(there: NDArray[np.bool_], design: Design) -> NDArray[np.bool_]:
+    """Tell which pixels have dates over too short a time for the seasonal terms of a design.
+
+    Parameters
+    ----------
+    there : array (time, pixel)
+        Where a pixel has a date.
+    design : Design
+
+    Returns
+    -------
+    array (pixel,)
+    """
+    if not any(isinstance(term, Seasonal) for term in design.model.terms):
+        return np.zeros(there.shape[1], bool)
+    first, last = there.argmax(axis=0), len(there) - 1 - there[::-1].argmax(axis=0)
+    return np.asarray(design.days[last] - design.days[first] < _LEAST_YEARS * YEAR)
+
+
 def columns_at(model: Model, times: Times, epoch: np.datetime64) -> Doubles:
     """Give the columns of a model at any dates, unscaled, (time, parameter)."""
     moments = np.asarray(times, "datetime64[ns]")
@@ -107,7 +129,7 @@ def _scaled(model: Model, times: Times, epoch: np.datetime64) -> Design:
             raise InputError(
                 "the dates cannot tell a term from those before it", where=name, got=model.text, todo="leave it out"
             )
-    return Design(model, epoch, np.ascontiguousarray(matrix), scale)
+    return Design(model, epoch, np.ascontiguousarray(matrix), scale, days_since(times, times[0]))
 
 
 def _check(term: Term, times: Times) -> str:

@@ -13,8 +13,9 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from terracube.core.errors import InputError
-from terracube.processing.deformation.model.design import Design, design_of
+from terracube.processing.deformation.model.design import Design, design_of, too_short
 from terracube.processing.deformation.model.terms import YEAR, Doubles, Model, Seasonal, parse_model
+from terracube.processing.deformation.model.walk import walked
 from terracube.processing.kernels.regression import Regression, entry, regress
 
 type Weights = Literal["none", "std"]
@@ -22,6 +23,8 @@ type Coloured = Literal["ar1"] | None
 
 FACTS = ("wavelength", "looks", "reference_date", "reference", "network", "phase_sign", "crs")
 GEOMETRY = ("los_east", "los_north", "los_up", "dem", "incidence_angle", "spatial_ref")
+PLACE = ("reference_y", "reference_x")
+_TAKEN = (*GEOMETRY, *PLACE, "covariance", "parameter", "parameter_too", "time", "y", "x", "row")
 # Beyond this what is left is a walk, and no factor tells its error.
 _MOST_MEMORY = 0.95
 
@@ -36,6 +39,8 @@ class Plan:
     """Position of the reference date, whose standard deviation is 0 by definition; -1 if there is none."""
     coloured: bool
     covariance: bool
+    network: bool = False
+    """Whether the noise of the network is known, and enters the errors."""
 
 
 def fit(
@@ -57,9 +62,10 @@ def fit(
         As for :func:`parse_model`: ``linear + annual + step(2018-04-24)``. A constant goes without saying.
     weights : {"none", "std"}
         ``none`` takes all dates alike. ``std`` takes each date with the inverse of ``std_network`` squared plus
-        ``std_atmosphere`` squared, as far as they are there; the reference date, whose displacement is 0 by
-        definition, with the mean variance of the others. As both grow with the way from the reference date through
-        the network, ``std`` depends on the choice of that date; ``none`` does not.
+        ``std_atmosphere`` squared, as far as they are there (at dates that lack the second, its mean over the others);
+        the reference date, whose displacement is 0 by definition, with the mean variance of the others. As both grow
+        with the way from the reference date through the network, ``std`` depends on the choice of that date; ``none``
+        does not.
     coloured : {None, "ar1"}
         ``ar1`` multiplies all variances by (1 + r) / (1 - r), r the correlation between what is left at successive
         dates (0 at least, freed of the bias that the fit brings): right for what changes slowly, such as a velocity.
@@ -74,15 +80,19 @@ def fit(
         float32 (y, x), lazy if the series is: each parameter (``offset`` m at the epoch, ``velocity`` m/year towards
         the satellite, ``acceleration`` m/year2, ``annual_cos`` and ``annual_sin`` m, ``step_20180424`` m, ...) with
         ``_std``; ``annual_amplitude`` m and ``annual_peak``, days after the beginning of the year, with ``_std``;
-        ``residual_std`` m; ``n_dates``; ``residual_correlation`` with ``coloured``. The covariance is s^2 (G^T V G)^-1
-        with s^2 from what is left, so that a common factor of the weights does not matter. NaN where there are no more
-        dates than parameters, or where those of the pixel cannot tell two terms apart. Attributes name the model, its
+        ``residual_std`` m; ``n_dates``; ``residual_correlation`` with ``coloured``. The covariance has two parts: s^2
+        (G^T V G)^-1 with s^2 from what is left, so that a common factor of the weights does not matter; and where the
+        series tells ``std_network`` and its reference date, that noise propagated, which adds up from date to date and
+        hides from the residuals. NaN where there are no more
+        dates than parameters, where those of the pixel cannot tell two terms apart, or span less than 18 months with a
+        seasonal term. ``reference_y`` and ``reference_x`` of the series are kept. Attributes name the model, its
         parameters, the epoch and how it was fitted.
 
     Raises
     ------
     InputError
-        If there is no such term, if the dates do not hold one, or if ``std`` finds no standard deviation.
+        If there is no such term, if the dates do not hold one, if a term of the caller has the name of a result, or if
+        ``std`` finds no standard deviation.
 
     Examples
     --------
@@ -93,8 +103,8 @@ def fit(
     0.01
     """
     plan = _plan(series, model, arrays or {}, (weights, coloured, covariance))
-    names = _rows(plan)
-    given = _deviations(series) if plan.weighted else []
+    names = _checked(_rows(plan))
+    given = _deviations(series, plan)
     layers = [_whole(array) for array in (series["displacement"], *given)]
     found = xr.apply_ufunc(
         _block,
@@ -108,7 +118,7 @@ def fit(
     ).transpose("row", "y", "x")
     variables = {name: found[at].assign_attrs(_described(name, plan)) for at, name in enumerate(names) if name}
     result = xr.Dataset(variables, attrs=_facts(series, plan, weights, coloured))
-    result = result.assign({name: series[name] for name in GEOMETRY if name in series.variables})
+    result = result.assign({name: series[name] for name in (*GEOMETRY, *PLACE) if name in series.variables})
     return _with_covariance(result, found, plan) if covariance else result
 
 
@@ -118,10 +128,18 @@ def to_model(model: str | Model, arrays: Mapping[str, xr.DataArray] | None = Non
 
 
 def fit_of_block(
-    values: NDArray[Any], design: Design, weights: NDArray[Any] | None = None
+    values: NDArray[Any], design: Design, weights: NDArray[Any] | None = None, *, seasons: bool = True
 ) -> tuple[Regression, Doubles]:
-    """Fit a block (time, pixel); the regression, and s^2, the variance of weight 1, (pixel,)."""
+    """Fit a block (time, pixel); the regression, and s^2, the variance of weight 1, (pixel,).
+
+    With ``seasons``, pixels whose own dates are too few months for a seasonal term are not fitted: NaN, but the count.
+    """
     got = regress(values, design.matrix, weights)
+    if seasons:
+        there = np.isfinite(values) if weights is None else np.isfinite(values) & (weights > 0)
+        short = too_short(there, design)
+        for rows in (got.parameters, got.inverse, got.chi2, got.squares, got.lagged):
+            rows[..., short] = np.nan
     return got, got.chi2 / np.maximum(got.count - design.matrix.shape[1], 1.0)
 
 
@@ -169,12 +187,16 @@ def _plan(series: xr.Dataset, model: str | Model, arrays: Mapping[str, xr.DataAr
         )
     displacement = displacement_of(series)
     design = design_of(to_model(model, arrays), displacement["time"].values)
-    return Plan(design, weights == "std", reference_position(series), coloured == "ar1", covariance)
+    reference = reference_position(series)
+    known = "std_network" in series.variables and reference >= 0
+    return Plan(design, weights == "std", reference, coloured == "ar1", covariance, known)
 
 
-def _deviations(series: xr.Dataset) -> list[xr.DataArray]:
-    found = [series[name] for name in ("std_network", "std_atmosphere") if name in series.variables]
-    if not found:
+def _deviations(series: xr.Dataset, plan: Plan) -> list[xr.DataArray]:
+    """Give the standard deviations that are of use, that of the network first."""
+    names = (["std_network"] if plan.weighted or plan.network else []) + ["std_atmosphere"] * plan.weighted
+    found = [series[name] for name in names if name in series.variables]
+    if plan.weighted and not found:
         raise InputError(
             "the series has no standard deviations", where="weights", expected="std_network or std_atmosphere"
         )
@@ -192,34 +214,87 @@ def _block(values: NDArray[Any], *deviations: NDArray[Any], plan: Plan) -> NDArr
     weights = None
     if plan.weighted:
         weights = inverse_variance([np.broadcast_to(one, values.shape) for one in deviations], plan.reference)
-    got, variance = fit_of_block(flat, plan.design, weights)
+    got, _ = fit_of_block(flat, plan.design, weights)
     rows = np.empty((len(_rows(plan)), flat.shape[1]), np.float32)
+    noise = flattened(deviations[0], values.shape) if plan.network else None
     with np.errstate(invalid="ignore", divide="ignore"):
-        _fill(rows, got, variance, plan)
+        covariance, memory = covariance_of(flat, got, plan, weights=weights, noise=noise)
+        _fill(rows, got, covariance, plan)
+    if memory is not None:
+        rows[2 * len(plan.design.scale) + 2] = memory
     return np.ascontiguousarray(rows.T).reshape(*shape, -1)
 
 
 def inverse_variance(deviations: list[NDArray[Any]], reference: int) -> NDArray[np.float32]:
-    """Give the weights of a block (y, x, time), as (time, pixel); the reference date has the others' mean variance."""
-    variance = sum(np.square(one, dtype="float64") for one in deviations)
-    flat = np.asarray(variance).reshape(-1, deviations[0].shape[-1]).T.copy()
+    """Give the weights of a block (y, x, time), as (time, pixel); the reference date has the others' mean variance.
+
+    A date whose first part is missing has no weight. Where only a further one is, that of the air of a date that came
+    later, it is taken to be the mean of those that are known.
+    """
+    flat, *others = (np.square(one, dtype="float64").reshape(-1, one.shape[-1]).T.copy() for one in deviations)
+    for part in others:
+        known = np.delete(part, reference, axis=0) if reference >= 0 else part
+        flat += np.where(np.isfinite(part), part, _mean_known(known))
     if reference >= 0:
-        others = np.delete(flat, reference, axis=0)
-        there = np.isfinite(others)
-        flat[reference] = np.where(there, others, 0.0).sum(axis=0) / np.maximum(there.sum(axis=0), 1)
+        flat[reference] = _mean_known(np.delete(flat, reference, axis=0))
     with np.errstate(divide="ignore"):
         return (1.0 / flat).astype("float32")
 
 
-def _fill(rows: NDArray[np.float32], got: Regression, variance: Doubles, plan: Plan) -> None:
+def _mean_known(rows: Doubles) -> Doubles:
+    """Give the mean over dates of what is known, 0 if nothing is, (pixel,)."""
+    there = np.isfinite(rows)
+    return np.asarray(np.where(there, rows, 0.0).sum(axis=0) / np.maximum(there.sum(axis=0), 1))
+
+
+def flattened(block: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
+    """Turn a block (y, x, time) into (time, pixel)."""
+    return np.ascontiguousarray(np.broadcast_to(block, shape).reshape(-1, shape[-1]).T)
+
+
+def covariance_of(
+    values: NDArray[Any],
+    got: Regression,
+    plan: Plan,
+    *,
+    weights: NDArray[Any] | None = None,
+    noise: NDArray[Any] | None = None,
+) -> tuple[Doubles, Doubles | None]:
+    """Give the covariance of the parameters of a block, and the correlation of what is left, if it is to widen it.
+
+    What is left of the dates tells the variance of errors that are independent from date to date. The noise of the
+    network is not: its part comes from its own standard deviations, and what it brings to the residuals is taken from
+    these first.
+
+    Parameters
+    ----------
+    values : array (time, pixel)
+    got : Regression
+    plan : Plan
+    weights, noise : array (time, pixel), optional
+        Of the fit; standard deviations of the network's noise since the reference date.
+
+    Returns
+    -------
+    array (p (p + 1) / 2, pixel), array (pixel,) or None
+    """
+    freedom = np.maximum(got.count - len(plan.design.scale), 1.0)
+    left, walk = got.chi2, np.zeros(1)
+    if noise is not None:
+        seen = np.isfinite(values).astype("float64")
+        used = seen if weights is None else np.where((seen > 0) & (weights > 0), weights, 0.0)
+        walk, expected = walked(plan.design.matrix, got, used, noise, plan.reference)
+        left = np.maximum(left - expected, 0.0)
+    if not plan.coloured:
+        return got.inverse * (left / freedom) + walk, None
+    memory = residual_memory(got, got.chi2 / freedom, plan.design)
+    return got.inverse * (left / freedom * (1 + memory) / (1 - memory)) + walk, memory
+
+
+def _fill(rows: NDArray[np.float32], got: Regression, inverse: Doubles, plan: Plan) -> None:
     scale, model = plan.design.scale, plan.design.model
     terms = len(scale)
     freedom = np.maximum(got.count - terms, 1.0)
-    if plan.coloured:
-        memory = residual_memory(got, variance, plan.design)
-        variance = variance * (1 + memory) / (1 - memory)
-        rows[2 * terms + 2] = memory
-    inverse = got.inverse * variance
     for row in range(terms):
         rows[2 * row] = got.parameters[row] / scale[row]
         rows[2 * row + 1] = np.sqrt(inverse[entry(row, row)]) / scale[row]
@@ -267,6 +342,17 @@ def _rows(plan: Plan) -> list[str]:
             found += [f"{term.text}_{part}" for part in ("amplitude", "amplitude_std", "peak", "peak_std")]
     terms = len(model.parameters)
     return found + [""] * (plan.covariance * terms * (terms + 1) // 2)
+
+
+def _checked(names: list[str]) -> list[str]:
+    """Refuse names that would stand for two things."""
+    told = [*filter(None, names), *_TAKEN]
+    twice = sorted({name for name in told if told.count(name) > 1})
+    if twice:
+        raise InputError(
+            "a given term has the name of a result", where="arrays", expected="a name of its own", got=", ".join(twice)
+        )
+    return names
 
 
 def _with_covariance(result: xr.Dataset, found: xr.DataArray, plan: Plan) -> xr.Dataset:

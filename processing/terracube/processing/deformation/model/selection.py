@@ -15,10 +15,11 @@ from terracube.processing.deformation.model.design import design_of
 from terracube.processing.deformation.model.fitting import (
     Coloured,
     Plan,
+    covariance_of,
     displacement_of,
     fit_of_block,
+    flattened,
     reference_position,
-    residual_memory,
     to_model,
 )
 from terracube.processing.deformation.model.terms import Doubles, Model
@@ -38,7 +39,7 @@ def select_terms(
     """Test each term of a model against the model without it.
 
     Both tests follow from the fit of the whole model alone: leaving out q parameters m with covariance C raises the sum
-    of squares by s^2 m^T C^-1 m s^2, so that F = m^T C^-1 m / q (Seber & Lee 2003, Linear Regression Analysis,
+    of squares by s^2 m^T C^-1 m, so that F = m^T C^-1 m / q (Seber & Lee 2003, Linear Regression Analysis,
     theorem 4.1) and the change of BIC = n ln(RSS / n) + p ln n is n ln(1 + q F / (n - p)) - q ln n.
 
     Parameters
@@ -78,15 +79,18 @@ def select_terms(
         raise InputError("this is no probability", where="level", expected="above 0, below 1", got=str(level))
     displacement = displacement_of(series)
     design = design_of(to_model(model, arrays), displacement["time"].values)
-    plan = Plan(design, False, reference_position(series), coloured == "ar1", False)
+    reference = reference_position(series)
+    known = "std_network" in series.variables and reference >= 0
+    plan = Plan(design, False, reference, coloured == "ar1", False, known)
+    layers = [displacement, *([series["std_network"]] if known else [])]
     terms = [term.text for term in design.model.terms[1:]]
     if not terms:
         raise InputError("the model has no term to test", where="model", got=design.model.text)
     found = xr.apply_ufunc(
         _block,
-        displacement.chunk({"time": -1}) if displacement.chunks else displacement,
+        *(layer.chunk({"time": -1}) if layer.chunks else layer for layer in layers),
         kwargs={"plan": plan},
-        input_core_dims=[["time"]],
+        input_core_dims=[["time"]] * len(layers),
         output_core_dims=[["test", "term"]],
         dask="parallelized",
         output_dtypes=["float32"],
@@ -97,35 +101,34 @@ def select_terms(
     return result.assign(keep_f=result["p_value"] < level, keep_bic=result["bic_difference"] > 0).assign_attrs(told)
 
 
-def _block(values: NDArray[Any], plan: Plan) -> NDArray[np.float32]:
+def _block(values: NDArray[Any], *deviations: NDArray[Any], plan: Plan) -> NDArray[np.float32]:
     """Test a block (y, x, time), into (y, x, test, term)."""
     shape = values.shape[:-1]
-    got, variance = fit_of_block(np.ascontiguousarray(values.reshape(-1, values.shape[-1]).T), plan.design)
+    flat = flattened(values, values.shape)
+    got, _ = fit_of_block(flat, plan.design)
+    noise = flattened(deviations[0], values.shape) if plan.network else None
     columns = list(plan.design.model.columns_of.values())[1:]
     out = np.empty((len(_NAMES), len(columns), got.count.size), np.float32)
     with np.errstate(invalid="ignore", divide="ignore"):
-        inflation = np.ones_like(variance)
-        if plan.coloured:
-            memory = residual_memory(got, variance, plan.design)
-            inflation = (1 + memory) / (1 - memory)
+        covariance = covariance_of(flat, got, plan, noise=noise)[0]
         for at, chosen in enumerate(columns):
-            out[:, at] = _tests(got, variance * inflation, chosen, len(plan.design.scale))
+            out[:, at] = _tests(got, covariance, chosen, len(plan.design.scale))
     return np.ascontiguousarray(np.moveaxis(out, -1, 0)).reshape(*shape, *out.shape[:2])
 
 
-def _tests(got: Regression, variance: Doubles, chosen: slice, terms: int) -> list[Doubles]:
+def _tests(got: Regression, covariance: Doubles, chosen: slice, terms: int) -> list[Doubles]:
     size = chosen.stop - chosen.start
     freedom = np.maximum(got.count - terms, 1.0)
-    inverse = np.empty((got.count.size, size, size))
+    own = np.empty((got.count.size, size, size))
     for i in range(size):
         for j in range(size):
             high, low = max(i, j) + chosen.start, min(i, j) + chosen.start
-            inverse[:, i, j] = got.inverse[entry(high, low)]
-    # Pixels without a fit would stop the whole solution.
-    there = np.isfinite(inverse).all(axis=(1, 2)) & (variance > 0)
-    inverse[~there] = np.eye(size)
+            own[:, i, j] = covariance[entry(high, low)]
+    # Pixels without a fit, or without any error, would stop the whole solution.
+    there = np.isfinite(own).all(axis=(1, 2)) & (np.diagonal(own, axis1=1, axis2=2) > 0).all(axis=1)
+    own[~there] = np.eye(size)
     values = got.parameters[chosen].T[..., None]
-    explained = (values[..., 0] * np.linalg.solve(inverse, values)[..., 0]).sum(axis=1)
-    statistic = np.where(there, explained / (size * variance), np.nan)
+    explained = (values[..., 0] * np.linalg.solve(own, values)[..., 0]).sum(axis=1)
+    statistic = np.where(there, explained / size, np.nan)
     bic = got.count * np.log1p(size * statistic / freedom) - size * np.log(got.count)
     return [statistic, fdtrc(size, freedom, statistic), bic]

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from terracube.core.lazy import lazy_names
-from terracube.processing.deformation.network.network import Network, network_of, network_of_stack
+from terracube.processing.deformation.network.network import Network, network_of, network_of_stack, solvable
 
 if TYPE_CHECKING:
     from terracube.processing.deformation.network.pixels import connectivity, coverage, dates_without_pixels
@@ -31,6 +31,7 @@ __all__ = [
     "network_of_stack",
     "plot_network",
     "select_pairs",
+    "solvable",
     "spanning_pairs",
 ]
 

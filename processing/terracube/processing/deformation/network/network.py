@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +15,7 @@ from terracube.core.errors import InputError
 
 _DAY = 86_400e9
 # Elimination is settled once in plain Python: beyond this it is no stack but a mistake.
+_FIRST, _LAST = np.datetime64("1900-01-01", "s"), np.datetime64("2200-01-01", "s")
 _MOST_DATES, _MOST_PAIRS = 4_000, 60_000
 
 
@@ -108,7 +111,8 @@ def network_of(dates: ArrayLike, baselines: ArrayLike | None = None) -> tuple[Ne
     Raises
     ------
     InputError
-        If there is no pair, a time is missing, the dates of a pair are equal or reversed, or a pair comes twice.
+        If there is no pair, a time is missing or none, the dates of a pair are equal or reversed, a pair comes twice,
+        or a baseline is no number.
 
     Examples
     --------
@@ -116,7 +120,7 @@ def network_of(dates: ArrayLike, baselines: ArrayLike | None = None) -> tuple[Ne
     >>> found.pairs.tolist(), order.tolist(), found.spans.tolist()
     ([[0, 1], [1, 2]], [1, 0], [12.0, 12.0])
     """
-    times = np.asarray(dates, "datetime64[ns]").reshape(-1, 2)
+    times = _moments(dates).reshape(-1, 2)
     if not 0 < len(times) <= _MOST_PAIRS:
         raise InputError("the stack has no usable number of pairs", expected=f"1 to {_MOST_PAIRS}", got=str(len(times)))
     if np.isnat(times).any():
@@ -135,10 +139,30 @@ def network_of(dates: ArrayLike, baselines: ArrayLike | None = None) -> tuple[Ne
     known, index = np.unique(times, return_inverse=True)
     if len(known) > _MOST_DATES:
         raise InputError("the stack has too many dates", expected=f"<= {_MOST_DATES}", got=str(len(known)))
-    told = np.full(len(times), np.nan) if baselines is None else np.asarray(baselines, "float64")
+    try:
+        told = np.full(len(times), np.nan) if baselines is None else np.asarray(baselines, "float64")
+    except (TypeError, ValueError) as error:
+        raise InputError("baselines are no numbers", where="perpendicular_baseline", got=str(error)[:100]) from error
+    if np.isinf(told).any():
+        raise InputError("a baseline has no end", where="perpendicular_baseline", expected="m, NaN where not told")
     if told.shape != order.shape:
         raise InputError("each pair has one baseline", expected=str(order.shape), got=str(told.shape))
     return Network(known, index.reshape(-1, 2).astype("int32"), told[order]), order
+
+
+@contextmanager
+def solvable() -> Iterator[None]:
+    """Tell a network that no kernel can put in order as what it is.
+
+    Raises
+    ------
+    InputError
+        If it is too dense.
+    """
+    try:
+        yield
+    except ValueError as error:
+        raise InputError("the network cannot be solved", where="pairs", got=str(error)) from error
 
 
 def network_of_stack(stack: xr.Dataset | xr.DataArray) -> tuple[Network, NDArray[np.int64]]:
@@ -161,9 +185,26 @@ def network_of_stack(stack: xr.Dataset | xr.DataArray) -> tuple[Network, NDArray
             expected="a dimension pair with the coordinates reference_time and secondary_time",
             got=f"dimensions {tuple(stack.dims)}, without {', '.join(missing) or 'pair'}",
         )
-    ends = np.stack([stack[name].values for name in ("reference_time", "secondary_time")], axis=1)
+    ends = [_moments(stack[name].values) for name in ("reference_time", "secondary_time")]
     told = stack.coords.get("perpendicular_baseline")
-    return network_of(ends, None if told is None else told.values)
+    return network_of(np.stack(ends, axis=1), None if told is None else told.values)
+
+
+def _moments(dates: ArrayLike) -> NDArray[np.datetime64]:
+    """Give times in nanoseconds; those that these cannot tell would come out as others."""
+    try:
+        known = np.asarray(
+            dates, None if isinstance(dates, np.ndarray) and dates.dtype.kind == "M" else "datetime64[us]"
+        )
+        seconds = known.astype("datetime64[s]")
+        far = ~np.isnat(seconds) & ((seconds < _FIRST) | (seconds > _LAST))
+    except (OverflowError, TypeError, ValueError) as error:
+        raise InputError(
+            "these are no dates of pairs", expected="two dates of each pair", got=str(error)[:100]
+        ) from error
+    if far.any():
+        raise InputError("these are no dates of pairs", expected=f"{_FIRST} to {_LAST}", got=str(seconds[far][0]))
+    return known.astype("datetime64[ns]")
 
 
 def _refuse(times: NDArray[np.datetime64], bad: NDArray[np.bool_], what: str, expected: str) -> None:

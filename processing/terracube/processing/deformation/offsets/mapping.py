@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
+from functools import lru_cache
 from typing import Annotated, Any
 
 import numpy as np
@@ -50,7 +51,11 @@ class OffsetParameters(ChainParameters):
     search: int = Field(default=8, ge=1, le=64, description="largest motion looked for, pixels")
     neighbours: int = Field(default=3, ge=1, le=20, description="each date is matched with so many later ones")
     shift: bool = Field(default=True, description="take off the median of all points of each pair")
-    model: str = Field(default="linear", max_length=1000, description="of motion, like linear + annual")
+    model: str = Field(
+        default="auto",
+        max_length=1000,
+        description="of motion, like linear + annual; none: displacements alone; auto: linear, none of two dates",
+    )
     series: bool = Field(default=True, description="publish the displacement of each date, too")
     dates: tuple[str, ...] = Field(default=(), max_length=400, description="as the images say")
 
@@ -68,14 +73,16 @@ def _part(items: Iterable[pystac.Item]) -> tuple[list[pystac.Item], list[pystac.
 def _examine(parameters: ChainParameters, items: Sequence[pystac.Item]) -> OffsetParameters:
     """Fill in the dates, and refuse what no series can be made of."""
     told = _told(parameters)
-    parse_model(told.model)
+    if told.model not in ("auto", "none"):
+        parse_model(told.model)
     if told.groupby != "solar_day":
         raise InputError("offsets are between dates", where="groupby", expected="solar_day", got=told.groupby)
     days = sorted({_day(item) for item in items})
     if len(days) < 2:
         raise InputError("motion needs two dates", where="datetime", expected="2 or more", got=str(len(days)))
     mask = _mask(items) if told.mask == "auto" else told.mask
-    return told.model_copy(update={"dates": tuple(map(str, days)), "mask": mask})
+    model = told.model if told.model != "auto" else "none" if len(days) == 2 else "linear"
+    return told.model_copy(update={"dates": tuple(map(str, days)), "mask": mask, "model": model})
 
 
 def _mask(items: Sequence[pystac.Item]) -> str | None:
@@ -106,9 +113,10 @@ def _pairs(told: OffsetParameters, dates: int) -> list[tuple[int, int]]:
 
 
 def _margin(told: OffsetParameters) -> tuple[int, int]:
-    """Give how many points around a point it depends on, and of how many points the coarsest pixels have an edge."""
+    """Give how many points around a point it depends on, and every how many points a coarsest point begins."""
     plan = plan_of(told.chip, told.step, told.search)
-    every = 2**plan.levels // math.gcd(told.step, 2**plan.levels)
+    period = plan.coarse_chip // 2 << plan.levels if plan.levels else 1
+    every = period // math.gcd(told.step, period)
     points = -(-(plan.halo + told.chip) // told.step) + HALO
     return -(-points // every) * every, every
 
@@ -156,7 +164,7 @@ def _padded(
     points, every = _margin(told)
     spans, skips, counts = [], [], []
     for axis, part in enumerate(place.inner):
-        # Coarse pixels count from where the grid counts, as in every other block.
+        # Coarse pixels and points count from where the grid counts, as in every other block.
         skip = points + (place.grid.offset[axis] + part.start) // told.step % every
         before = skip * told.step + ahead - part.start
         after = points * told.step + ahead - (values.shape[axis + 1] - part.stop)
@@ -216,13 +224,17 @@ def _named(
     for axis, name, metres in (("east", "dx", size[1]), ("north", "dy", size[0])):
         moved = (series[name] * np.float32(metres)).assign_attrs(units="m")
         spread = series[f"std_{name}"] * np.float32(abs(metres))
-        fitted = fit(xr.Dataset({"displacement": moved, "std_network": spread}), told.model)
-        made |= {_of_axis(str(name), axis): layer.values for name, layer in fitted.data_vars.items()}
-        for step, day in enumerate(told.dates if told.series else ()):
+        if told.model != "none":
+            fitted = fit(xr.Dataset({"displacement": moved, "std_network": spread}), told.model)
+            made |= {_of_axis(str(name), axis): layer.values for name, layer in fitted.data_vars.items()}
+        made[f"last_{axis}"] = moved.values[-1]
+        for step, day in enumerate(_published(told)):
             made[f"displacement_{axis}_{short(day)}"] = moved.values[step]
             made[f"std_{axis}_{short(day)}"] = spread.values[step]
-    with np.errstate(invalid="ignore"):
+    made["motion"] = np.hypot(made["last_east"], made["last_north"])
+    if "velocity_east" in made:
         made["speed"] = np.hypot(made["velocity_east"], made["velocity_north"])
+    with np.errstate(invalid="ignore"):
         counted = np.isfinite(correlation).sum(axis=0)
         made["correlation"] = np.nansum(correlation, axis=0) / np.where(counted, counted, np.nan)
     made |= {name: series[name].values for name in ("n_pairs", "uncertain", "residual_rms")}
@@ -234,21 +246,39 @@ def _of_axis(name: str, axis: str) -> str:
     return f"{name.removesuffix('_std')}_{axis}{'_std' if name.endswith('_std') else ''}"
 
 
+def _published(told: OffsetParameters) -> tuple[str, ...]:
+    """Give the dates whose displacements are published: without a model, they are the product."""
+    return told.dates if told.series or told.model == "none" else ()
+
+
+@lru_cache(maxsize=32)
+def _of_model(model: str, dates: tuple[str, ...]) -> tuple[tuple[str, str, str], ...]:
+    """Give name, title and unit of what a model gives of a component, by fitting one point."""
+    if model == "none":
+        return ()
+    times = np.array(dates, "datetime64[ns]")
+    still = np.zeros((len(times), 1, 1), "float32")
+    fitted = fit(xr.Dataset({"displacement": (("time", "y", "x"), still)}, {"time": times}), model)
+    told = ((str(name), values.attrs) for name, values in fitted.data_vars.items() if name != "n_dates")
+    return tuple(
+        (name, str(about.get("long_name", name)).partition(", positive")[0], str(about.get("units", "m")))
+        for name, about in told
+    )
+
+
 def _layers(parameters: ChainParameters) -> tuple[Layer, ...]:
     told = _told(parameters)
-    layers = [Layer("speed", "Speed of the surface", "float32", "m/year", math.nan)]
-    times = np.array(told.dates, "datetime64[ns]")
-    still = np.zeros((len(times), 1, 1), "float32")
-    fitted = fit(xr.Dataset({"displacement": (("time", "y", "x"), still)}, {"time": times}), told.model)
+    fitted = _of_model(told.model, told.dates)
+    first = Layer("motion", "Motion from the first to the last date", "float32", "m", math.nan)
+    if "velocity" in {name for name, *_ in fitted}:
+        first = Layer("speed", "Speed of the surface", "float32", "m/year", math.nan)
+    layers = [first]
     for axis in _AXES:
-        for name, values in fitted.data_vars.items():
-            if name == "n_dates":
-                continue
-            error, title = str(name).endswith("_std"), str(values.attrs.get("long_name", name))
+        for name, title, unit in fitted:
+            error = name.endswith("_std")
             layers.append(
-                Layer(_of_axis(str(name), axis), f"{title}, {axis}",
-                      "float32", str(values.attrs.get("units", "m")), math.nan,
-                      role="uncertainty" if error else "data", centred=not error)
+                Layer(_of_axis(name, axis), f"{title}, {axis}", "float32", unit, math.nan,
+                      role="uncertainty" if error else "data", centred=not error and unit.startswith("m"))
             )  # fmt: skip
     layers += [
         Layer("correlation", "mean correlation of the pairs", "float32", "1", math.nan, role="quality"),
@@ -258,7 +288,7 @@ def _layers(parameters: ChainParameters) -> tuple[Layer, ...]:
         Layer("uncertain", "1: some date has fewer than two pairs that agree", "uint8", "1", None,
               resampling="nearest", role="quality"),
     ]  # fmt: skip
-    for day in told.dates if told.series else ():
+    for day in _published(told):
         for axis in _AXES:
             layers += [
                 Layer(f"displacement_{axis}_{short(day)}", f"Displacement {axis}, {day}", "float32", "m", math.nan,
@@ -292,10 +322,18 @@ def _facts(parameters: ChainParameters, found: Mapping[str, Any]) -> dict[str, A
     }
 
 
-def _pictures(shown: Shown, parameters: ChainParameters) -> list[tuple[str, bytes]]:  # noqa: ARG001, the same for all
+def _pictures(shown: Shown, parameters: ChainParameters) -> list[tuple[str, bytes]]:
+    told = _told(parameters)
+    names = {layer.name for layer in _layers(told)}
+    what, unit = ("velocity", "m/year") if "velocity_east" in names else ("displacement", "m")
+    last = "" if what == "velocity" else f"_{short(told.dates[-1])}"
+    maps = [
+        (f"{what.capitalize()} to the {axis}", map_picture(shown.thin(f"{what}_{axis}{last}"), unit, centred=True))
+        for axis in _AXES
+        if f"{what}_{axis}{last}" in names
+    ]
     return [
-        ("Velocity to the east", map_picture(shown.thin("velocity_east"), "m/year", centred=True)),
-        ("Velocity to the north", map_picture(shown.thin("velocity_north"), "m/year", centred=True)),
+        *maps,
         ("Mean correlation of the pairs", map_picture(shown.thin("correlation"), "")),
     ]
 

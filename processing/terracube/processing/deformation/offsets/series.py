@@ -10,7 +10,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from terracube.core.errors import InputError
-from terracube.processing.deformation.network import Network, network_of_stack
+from terracube.processing.deformation.network import Network, network_of_stack, solvable
 from terracube.processing.kernels import offsets as kernels
 from terracube.processing.kernels.laplacian import Elimination, eliminate
 
@@ -79,7 +79,8 @@ def invert_offsets(
     stack = offsets.isel(pair=order).transpose("pair", ...)
     down, right = (_values(stack[name]) for name in ("dy", "dx"))
     spread = _spread(stack) if weights == "variance" else None
-    plan = eliminate(network.pairs, len(network.times))
+    with solvable():
+        plan = eliminate(network.pairs, len(network.times))
     scales = (np.array(_SOFT) * noise, np.array(_HARD) * noise) if robust else (np.empty(0), np.empty(0))
     layers = _blocks(down, right, spread, plan=plan, pairs=network.pairs, scales=scales, noise=float(noise))
     found = _named(layers, stack["dx"], network)

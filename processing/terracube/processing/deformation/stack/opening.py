@@ -32,6 +32,7 @@ __all__ = [
 LINE_OF_SIGHT = ("los_east", "los_north", "los_up")
 """Unit vector from the ground to the satellite."""
 _LAYERS = (PHASE, COHERENCE, COMPONENTS)
+_STILL = (*LINE_OF_SIGHT, "dem", "incidence_angle")
 _DIMS = ("pair", "y", "x")
 # Of imaging radars: from Ka band, 8 mm, to P band, 70 cm. Centimetres taken for metres lie outside.
 _WAVELENGTHS = (0.005, 1.2)
@@ -78,7 +79,7 @@ def open_stack(items: Iterable[Any], bands: Sequence[str] | None = None, **optio
         bands = [name for name in _LAYERS if name == PHASE or (pairs and all(name in view.assets for view in pairs))]
     if "static" not in options:
         known = {name for view in (*(view for view in views if view not in pairs), *pairs[:1]) for name in view.assets}
-        options["static"] = [name for name in (*LINE_OF_SIGHT, "dem", "incidence_angle") if name in known]
+        options["static"] = [name for name in _STILL if name in known]
     side = next((side for side in _SIDES if len(pairs) * side**2 * 8 <= _BLOCK_BYTES), _SIDES[-1])
     options.setdefault("chunks", {"y": side, "x": side})
     return to_stack(load_pairs(views, bands=bands, **options))
@@ -114,6 +115,8 @@ def to_stack(
     nodata : float, optional
         A number that stands for missing phase, 0 with some producers; so do ``nodata``, ``_FillValue`` and
         ``missing_value`` in the attributes of a variable. Otherwise zero is a phase. Infinite numbers are missing.
+        Numbers of layers whose attributes have ``scale_factor`` or ``add_offset`` are unpacked; nodata is told of the
+        stored ones.
 
     Returns
     -------
@@ -127,8 +130,8 @@ def to_stack(
         If the dates of a pair are equal or reversed, a pair comes twice, or a layer has other dimensions. If a
         coherence is not in 0 to 1: when it is computed, of lazy stacks.
     MetadataError
-        If unit, sign, wavelength or a date is missing or contradictory, or the pairs are of several wavelengths or
-        tracks.
+        If unit, sign, wavelength or a date is missing or contradictory, the pairs are of several wavelengths or
+        tracks, or an attribute that tells how a layer is stored is no number.
 
     Warns
     -----
@@ -192,7 +195,7 @@ def _check_dimensions(dataset: xr.Dataset) -> None:
     if PHASE not in dataset:
         raise InputError("the stack has no phase", expected=PHASE, got=", ".join(map(str, dataset.data_vars)) or "none")
     for name, values in dataset.data_vars.items():
-        expected = _DIMS if name in _LAYERS else _DIMS[1:] if name in (*LINE_OF_SIGHT, "dem") else None
+        expected = _DIMS if name in _LAYERS else _DIMS[1:] if name in _STILL else None
         if expected is not None and values.dims != expected:
             raise InputError(
                 "a layer has other dimensions", where=str(name), expected=str(expected), got=str(values.dims)
@@ -237,9 +240,13 @@ def _shared(dataset: xr.Dataset, name: str) -> Any:
             todo="make each stack by itself",
         )
     found = known[0].item()
-    if told is not None and not (math.isclose(told, found, rel_tol=_SAME) if numbers else told == found):
+    if told is not None and not (_alike(told, found) if numbers else told == found):
         raise MetadataError("coordinate and attribute differ", where=name, expected=str(told), got=str(found))
     return found
+
+
+def _alike(told: Any, found: float) -> bool:
+    return isinstance(told, int | float | np.number) and math.isclose(float(told), found, rel_tol=_SAME)
 
 
 def _wavelength(dataset: xr.Dataset, given: float | None) -> float:
@@ -268,13 +275,16 @@ def _wavelength(dataset: xr.Dataset, given: float | None) -> float:
 
 
 def _looks(dataset: xr.Dataset, given: float | None) -> dict[str, float]:
-    told = given if given is not None else dataset.attrs.get("looks")
-    if told is None:
-        return {}
-    number = isinstance(told, int | float | np.integer | np.floating) and not isinstance(told, bool)
-    if not number or not 1 <= told <= _MOST_LOOKS:
-        raise MetadataError("unusable number of looks", where="looks", expected="1 or more", got=repr(told)[:60])
-    return {"looks": float(told)}
+    told = [value for value in (dataset.attrs.get("looks"), given) if value is not None]
+    for value in told:
+        number = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+        if not number or not 1 <= value <= _MOST_LOOKS:
+            raise MetadataError("unusable number of looks", where="looks", expected="1 or more", got=repr(value)[:60])
+    if len(told) > 1 and not _alike(told[0], float(told[1])):
+        raise MetadataError(
+            "the dataset tells another number of looks", where="looks", expected=str(told[0]), got=str(told[1])
+        )
+    return {"looks": float(told[0])} if told else {}
 
 
 def _coordinates(dataset: xr.Dataset) -> dict[str, Any]:
