@@ -123,6 +123,22 @@ def test_new_pairs_away_from_the_reference(tmp_path):
     equal(grown.isel(early), kept.cube.at(kept.history()[-1]["id"]).isel(early), ("displacement", "std_network"))
 
 
+def test_found_references_stay_what_they_were(tmp_path):
+    """Of an area that was found, pixels that the search left out are left out of an append too."""
+    whole = make(noise=0.1, missing=0.0, shape=(16, 16))
+    whole["unwrapped_phase"][:, 4:12, :8] /= 30
+    components = xr.ones_like(whole["unwrapped_phase"]).astype("uint8")
+    components[2, 4:12, :3] = 0
+    whole["unwrapped_phase"][2, 4:12, :3] += 2 * np.pi
+    whole = whole.assign(connected_components=components)
+    old, new = parted(whole)
+    series = invert(old, atmosphere=None)
+    assert float(series.reference_pixels) == 40
+    kept = keep_series(series, apply_reference(old), tmp_path / "kept", chunks=64)
+    grown = append(kept, new, old=old).dataset()
+    np.testing.assert_allclose(grown.displacement.values, invert(whole, atmosphere=None).displacement.values, atol=1e-6)
+
+
 def test_provenance(stack, tmp_path):
     """Each state tells how it was made."""
     old, new = parted(stack)

@@ -219,6 +219,18 @@ def test_far_apart_weights_are_no_gap() -> None:
     assert np.isnan(hopeless["displacement"][1:]).all()
 
 
+def test_chi_squared_of_robust_mode() -> None:
+    """On noise without contradictions chi squared is near one in robust mode, too."""
+    pairs, looks, coherence = network(15, 3), 20.0, 0.7
+    sigma = float(np.sqrt(phase_variance(coherence, looks)))
+    noise = np.random.default_rng(4).normal(0, sigma, (len(pairs), 30, 30))
+    stack = stack_of(noise, pairs).assign(coherence=(("pair", "y", "x"), np.full(noise.shape, coherence, "float32")))
+    stack.attrs["looks"] = looks
+    plain, robust = (float(invert_stack(stack, robust=robust).chi2.mean()) for robust in (False, True))
+    assert plain == pytest.approx(1, abs=0.05)
+    assert 0.8 < robust < 1.1
+
+
 def test_robust_mode_resists_cycles() -> None:
     """With one pair in ten off by a cycle the robust series stays near the truth, and plain least squares does not."""
     pairs = network(12, 4)

@@ -238,7 +238,7 @@ def test_given_terms() -> None:
             fit(series, "linear + rain", arrays={name: array})
 
 
-@pytest.mark.parametrize("name", ["velocity_std", "n_dates", "residual_std", "annual_cos", "los_up", "annual_peak"])
+@pytest.mark.parametrize("name", ["velocity_std", "n_dates", "displacement", "annual_cos", "los_up", "annual_peak"])
 def test_given_terms_have_names_of_their_own(name: str) -> None:
     """A term of the caller cannot take the place of a result."""
     times = dates(70)

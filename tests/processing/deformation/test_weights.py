@@ -87,3 +87,11 @@ def test_refuses_what_is_no_weight() -> None:
         weight_table("variance", None)
     with pytest.raises(InputError, match="no number of looks"):
         phase_variance(0.5, 0)
+
+
+def test_very_many_looks() -> None:
+    """Where the density is too narrow for numbers the bound is taken, which it joins."""
+    coherence = np.array([0.05, 0.3, 0.9])
+    for looks in (1e4, 1e6):
+        np.testing.assert_array_equal(phase_variance(coherence, looks), bound_variance(coherence, looks))
+    np.testing.assert_allclose(phase_variance(coherence, 9_999), phase_variance(coherence, 10_000), rtol=0.03)

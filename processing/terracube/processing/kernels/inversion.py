@@ -538,6 +538,8 @@ def _all(y: Tile, w: Tile, table: Tile, system: System, choices: Choices, room: 
         _judge(sums, dates, out.layers, start, count)
         if choices.robust:
             _calm(e, u, sums, dates)
+            for lane in range(count):
+                out.layers[CHI2, start + lane] = sums[_SPARE, lane]
         if choices.link != APART and not whole:
             for lane in range(count):
                 if sums[_PARTS, lane] > _ONE:

@@ -96,16 +96,21 @@ def _count(pairs: Whole, w: Floats, counts: Floats) -> None:
 
 
 @part
-def _rest(known: Floats, w: Floats, e: Floats, f: Floats, out: Floats) -> None:
-    """Write the weighted sum of squares, the number of agreeing and of known pairs: (3, LANES)."""
-    total, agreeing, all_known = out[0], out[1], out[2]
-    for lane in range(LANES):
-        total[lane], agreeing[lane], all_known[lane] = _ZERO, _ZERO, _ZERO
+def _rest(
+    pairs: Whole, weights: tuple[Floats, Floats], left: tuple[Floats, Floats], reached: Floats, out: Floats
+) -> None:
+    """Sum over pairs (4, LANES): weighted squares of those that lead to the first date; agreeing, known, leading."""
+    (known, w), (e, f) = weights, left
+    total, agreeing, all_known, leading = out[0], out[1], out[2], out[3]
+    for lane in range(out.shape[1]):
+        total[lane], agreeing[lane], all_known[lane], leading[lane] = _ZERO, _ZERO, _ZERO, _ZERO
     for m in range(w.shape[0]):
-        a, b, own, was = e[m], f[m], w[m], known[m]
+        a, b, own, was, there = e[m], f[m], w[m], known[m], reached[pairs[m, 0]]
         for lane in range(LANES):
-            total[lane] += own[lane] * (a[lane] * a[lane] + b[lane] * b[lane])
-            agreeing[lane] += _ONE if own[lane] > _ZERO else _ZERO
+            one = _ONE if own[lane] > _ZERO else _ZERO
+            total[lane] += own[lane] * there[lane] * (a[lane] * a[lane] + b[lane] * b[lane])
+            agreeing[lane] += one
+            leading[lane] += one * there[lane]
             all_known[lane] += _ONE if was[lane] > _ZERO else _ZERO
 
 
@@ -125,7 +130,7 @@ def _tell(parts: Any, start: int, count: int, out: Floats) -> None:
         unknowns = -1.0
         for date in range(dates):
             unknowns += reached[date, lane]
-        freedom = 2 * (sums[1, lane] - unknowns)
+        freedom = 2 * (sums[3, lane] - unknowns)
         out[4 * dates, start + lane] = math.sqrt(sums[0, lane] / freedom) if freedom > 0 else np.nan
         out[4 * dates + 1, start + lane] = sums[1, lane]
         out[4 * dates + 2, start + lane] = sums[2, lane]
@@ -174,7 +179,7 @@ def invert_offsets(
     first, second = _rooms(dates - 1), _rooms(dates - 1)
     weak = np.zeros((dates - 1, LANES), np.uint8)
     y, x, spread, counts, reached = _rooms(dates), _rooms(dates), _rooms(dates), _rooms(dates), _rooms(dates)
-    sums = _rooms(3)
+    sums = _rooms(4)
     soft, hard = scales
     room = down, right, w, matrix, first, second, weak, y, x, e, f
     for start in range(0, values[0].shape[1], LANES):
@@ -193,5 +198,5 @@ def invert_offsets(
         variances(plan, matrix, scratch, spread)
         _reach(pairs, w, reached)
         _count(pairs, w, counts)
-        _rest(known, w, e, f, sums)
+        _rest(pairs, (known, w), (e, f), reached, sums)
         _tell((y, x, spread, counts, reached, sums), start, size, out)

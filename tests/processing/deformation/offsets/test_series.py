@@ -87,6 +87,20 @@ def test_an_empty_pixel_and_one_pair() -> None:
     assert one.uncertain.values.all()
 
 
+def test_parts_that_do_not_meet() -> None:
+    """What is left is told of the part that leads to the first date, and by its own degrees of freedom."""
+    days = np.datetime64("2020-01-01", "ns") + np.arange(6) * np.timedelta64(30, "D")
+    pairs = np.array([(0, 1), (1, 2), (0, 2), (3, 4), (4, 5), (3, 5)])
+    noise = np.random.default_rng(0).normal(0, 0.08, (2, 6, 50, 50)).astype("float32")
+    ends = {"reference_time": ("pair", days[pairs[:, 0]]), "secondary_time": ("pair", days[pairs[:, 1]])}
+    both = xr.Dataset({name: (("pair", "y", "x"), noise[at]) for at, name in enumerate(("dx", "dy"))}, ends)
+    whole, first = (invert_offsets(one, weights=None, robust=False) for one in (both, both.isel(pair=slice(3))))
+    assert np.isnan(whole.dx[3:]).all()
+    np.testing.assert_allclose(whole.residual_rms, first.residual_rms, rtol=1e-5)
+    assert float(np.sqrt((whole.residual_rms**2).mean())) == pytest.approx(0.08, rel=0.03)
+    assert (whole.n_pairs == 6).all()
+
+
 def test_blocks_and_order_change_no_bit() -> None:
     """Lazy in, lazy out; chunks and the order of pairs do not matter."""
     given, _ = stack(shape=(20, 31))

@@ -43,7 +43,7 @@ from terracube.processing.deformation.reference import (
 )
 from terracube.processing.deformation.reference_search import area_around
 from terracube.processing.deformation.series import mended, noise_of, with_noise
-from terracube.processing.deformation.stack import PHASE, join_stacks
+from terracube.processing.deformation.stack import COHERENCE, COMPONENTS, PHASE, join_stacks
 
 if TYPE_CHECKING:
     from terracube.cubes.storage.versioned import Snapshot, VersionedCube
@@ -240,7 +240,7 @@ def append(
         raise InputError("unknown way to add pairs", where="how", expected="resolve, frozen", got=repr(how)[:60])
     network, fresh = _joined_network(kept, new)
     _check_same(kept, new)
-    referenced = _referenced(kept, new)
+    referenced = _referenced(kept, new, old if how == "resolve" else None)
     part = _touched(kept, referenced)
     if how == "frozen":
         series, used = solve_frozen(kept.cube.dataset(), referenced.isel(part), kept.facts)
@@ -273,9 +273,33 @@ def _check_same(kept: KeptSeries, new: xr.Dataset) -> None:
             raise MetadataError(f"the new pairs differ in {name}", where=name, expected=str(one), got=str(other))
 
 
-def _referenced(kept: KeptSeries, stack: xr.Dataset) -> xr.Dataset:
+def _usable(stack: xr.Dataset) -> xr.DataArray:
+    """Tell which pixels have a phase, a coherence and a component in every pair, as the search asks, (y, x)."""
+    there = stack[PHASE].notnull()
+    if COHERENCE in stack:
+        there = there & stack[COHERENCE].notnull()
+    if COMPONENTS in stack:
+        there = there & (stack[COMPONENTS] > 0)
+    return there.all("pair")
+
+
+def _referenced_as_found(kept: KeptSeries, stack: xr.Dataset, other: xr.Dataset | None) -> xr.Dataset:
+    """Apply an area that was found: over pixels that the search would take, of old and new pairs alike."""
+    usable = _usable(stack)
+    if other is not None and all(np.array_equal(stack[axis].values, other[axis].values) for axis in ("y", "x")):
+        usable = usable & _usable(other).assign_coords(usable.coords)
+    seen = stack.assign({PHASE: stack[PHASE].where(usable)})
+    found = apply_reference(seen, kept.reference, statistic=kept.statistic)
+    taken = found["reference_phase"]
+    phase = (stack[PHASE].astype("float64") - taken).astype("float32").transpose(*stack[PHASE].dims)
+    return found.assign({PHASE: phase.assign_attrs(stack[PHASE].attrs)})
+
+
+def _referenced(kept: KeptSeries, stack: xr.Dataset, other: xr.Dataset | None = None) -> xr.Dataset:
     """Apply the reference of the series, where that was not done."""
     told, ours = stack.attrs.get("reference"), kept.facts.get("reference")
+    if told is None and kept.reference and str(ours).startswith("auto"):
+        return _referenced_as_found(kept, stack, other)
     if told is None:
         return apply_reference(stack, kept.reference or None, statistic=kept.statistic)
     if told != ours or not np.array_equal(_place_of(stack), kept.reference):
@@ -336,7 +360,7 @@ def _solved_anew(kept: KeptSeries, new: xr.Dataset, part: dict[str, slice], old:
     weights = kept.facts.get("weights")
     if weights == "given":
         raise InputError("the series was solved with given weights", where="weights", expected="weights by name")
-    before = _referenced(kept, old)
+    before = _referenced(kept, old, new)
     margin = REACH if kept.facts.get("repair") == "neighbours" else 0
     wide, inner = _widened(part, new, margin)
     piece = new.isel(wide)

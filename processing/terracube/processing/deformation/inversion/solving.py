@@ -89,9 +89,10 @@ def invert_stack(
         float32, lazy where the stack is. ``displacement`` (time, y, x), m, towards the satellite, 0 at the reference
         date, NaN where no pair tells; ``std_network`` (time, y, x), m, against the reference date: by the weights
         where these are one over variances, else times the root of ``chi2``, then NaN without redundancy;
-        ``temporal_coherence`` (Pepe and Lanari 2006), ``residual_rms`` (rad), ``chi2`` (y, x), NaN where nothing
-        tells; ``n_pairs``, ``n_components`` (y, x), never NaN. Layers of the line of sight and height are kept. The
-        result depends neither on the order of pairs nor on chunks.
+        ``temporal_coherence`` (Pepe and Lanari 2006), ``residual_rms`` (rad), ``chi2`` (y, x), NaN where nothing tells,
+        the last with ``robust`` of squares cut at three spreads, so that contradictions hardly count; ``n_pairs``,
+        ``n_components`` (y, x), never NaN. Layers of the line of sight and height are kept. The result depends neither
+        on the order of pairs nor on chunks.
 
     Raises
     ------

@@ -41,6 +41,8 @@ ABSOLUTE = ("variance", "fisher")
 
 # Beyond these the equivalent number of looks is a mistake.
 _LOOKS = (1.0, 1e6)
+# From so many on the exact density underflows, and the bound is the variance within 2 % at the floor.
+_MANY = 1e4
 # Nodes between which the logarithm of the variance is interpolated, even in the inverse hyperbolic tangent.
 _NODES, _POINTS = 128, 16
 
@@ -70,8 +72,10 @@ def phase_variance(coherence: ArrayLike, looks: float) -> NDArray[np.float64]:
     >>> phase_variance([0.3, 0.9], 8).round(4).tolist()
     [0.9704, 0.0171]
     """
+    if _checked(looks) >= _MANY:
+        return bound_variance(coherence, looks)
     place = np.arctanh(_held(coherence))
-    return np.asarray(np.exp(_spline(_checked(looks))(place)), "float64")
+    return np.asarray(np.exp(_spline(float(looks))(place)), "float64")
 
 
 def bound_variance(coherence: ArrayLike, looks: float) -> NDArray[np.float64]:

@@ -24,7 +24,7 @@ type Coloured = Literal["ar1"] | None
 FACTS = ("wavelength", "looks", "reference_date", "reference", "network", "phase_sign", "crs")
 GEOMETRY = ("los_east", "los_north", "los_up", "dem", "incidence_angle", "spatial_ref")
 PLACE = ("reference_y", "reference_x")
-_TAKEN = (*GEOMETRY, *PLACE, "covariance", "parameter", "parameter_too", "time", "y", "x", "row")
+_TAKEN = (*GEOMETRY, *PLACE, "covariance", "displacement", "parameter", "parameter_too", "time", "y", "x", "row")
 # Beyond this what is left is a walk, and no factor tells its error.
 _MOST_MEMORY = 0.95
 
