@@ -16,9 +16,8 @@ from numpy.typing import NDArray
 from terracube.core.errors import InputError, MetadataError
 from terracube.processing.deformation.inversion.given import given_weights
 from terracube.processing.deformation.inversion.weights import ABSOLUTE, weight_table
-from terracube.processing.deformation.network import Network, network_of_stack, solvable
+from terracube.processing.deformation.network import Network, elimination_of, network_of_stack
 from terracube.processing.kernels.inversion import APART, LINEAR, VELOCITY, Choices, System, invert_pixels
-from terracube.processing.kernels.laplacian import eliminate
 
 type Weights = Literal["variance", "coherence", "fisher"] | xr.DataArray | None
 
@@ -208,9 +207,7 @@ def _system(network: Network, first: int) -> System:
     turn = np.r_[first, np.delete(np.arange(dates), first)]
     number = np.argsort(turn)
     pairs = np.ascontiguousarray(number[network.pairs], "int32")
-    with solvable():
-        plan = eliminate(pairs, dates)
-    return System(plan, pairs, turn.astype("int32"), network.days)
+    return System(elimination_of(pairs, dates), pairs, turn.astype("int32"), network.days)
 
 
 def _solve(phase: Any, weight: Any, plan: _Plan) -> Any:

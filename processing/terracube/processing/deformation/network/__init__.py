@@ -3,7 +3,13 @@
 from typing import TYPE_CHECKING
 
 from terracube.core.lazy import lazy_names
-from terracube.processing.deformation.network.network import Network, network_of, network_of_stack, solvable
+from terracube.processing.deformation.network.network import (
+    Network,
+    elimination_of,
+    network_of,
+    network_of_stack,
+    solvable,
+)
 
 if TYPE_CHECKING:
     from terracube.processing.deformation.network.pixels import connectivity, coverage, dates_without_pixels
@@ -24,6 +30,7 @@ __all__ = [
     "coverage",
     "date_baselines",
     "dates_without_pixels",
+    "elimination_of",
     "keep_pairs",
     "leave_out",
     "mean_coherence",

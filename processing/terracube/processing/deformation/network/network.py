@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import xarray as xr
@@ -12,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from terracube.core.digest import sha256_of
 from terracube.core.errors import InputError
+from terracube.processing.kernels.laplacian import Elimination, eliminate
 
 _DAY = 86_400e9
 # Elimination is settled once in plain Python: beyond this it is no stack but a mistake.
@@ -163,6 +165,23 @@ def solvable() -> Iterator[None]:
         yield
     except ValueError as error:
         raise InputError("the network cannot be solved", where="pairs", got=str(error)) from error
+
+
+def elimination_of(pairs: NDArray[np.int32], dates: int) -> Elimination:
+    """Give the order in which dates are eliminated, settled once for what is asked for again with every block.
+
+    Raises
+    ------
+    InputError
+        If the network is too dense.
+    """
+    with solvable():
+        return _eliminated(np.ascontiguousarray(pairs, "int32").tobytes(), dates)
+
+
+@lru_cache(maxsize=16)
+def _eliminated(pairs: bytes, dates: int) -> Elimination:
+    return eliminate(np.frombuffer(pairs, "int32").reshape(-1, 2), dates)
 
 
 def network_of_stack(stack: xr.Dataset | xr.DataArray) -> tuple[Network, NDArray[np.int64]]:

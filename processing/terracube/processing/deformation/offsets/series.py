@@ -10,9 +10,9 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from terracube.core.errors import InputError
-from terracube.processing.deformation.network import Network, network_of_stack, solvable
+from terracube.processing.deformation.network import Network, elimination_of, network_of_stack
 from terracube.processing.kernels import offsets as kernels
-from terracube.processing.kernels.laplacian import Elimination, eliminate
+from terracube.processing.kernels.laplacian import Elimination
 
 # Scales of the loss and hard limits, in multiples of the noise of one offset.
 _SOFT = (75.0, 37.5, 18.75, 10.0, 5.0, 3.125)
@@ -79,8 +79,7 @@ def invert_offsets(
     stack = offsets.isel(pair=order).transpose("pair", ...)
     down, right = (_values(stack[name]) for name in ("dy", "dx"))
     spread = _spread(stack) if weights == "variance" else None
-    with solvable():
-        plan = eliminate(network.pairs, len(network.times))
+    plan = elimination_of(network.pairs, len(network.times))
     scales = (np.array(_SOFT) * noise, np.array(_HARD) * noise) if robust else (np.empty(0), np.empty(0))
     layers = _blocks(down, right, spread, plan=plan, pairs=network.pairs, scales=scales, noise=float(noise))
     found = _named(layers, stack["dx"], network)
