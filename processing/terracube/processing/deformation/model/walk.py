@@ -13,10 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from terracube.processing.deformation.model.terms import Doubles
-from terracube.processing.kernels.regression import Regression, entry
-
-# Pixels that are summed at once: what is kept of them stays in the cache.
-_TILE = 2048
+from terracube.processing.kernels.regression import Regression
+from terracube.processing.kernels.walk import walk_pixels
 
 
 def increments(deviations: NDArray[Any], reference: int) -> Doubles:
@@ -68,38 +66,7 @@ def walked(
         What the walk brings to ``chi2``, on average.
     """
     covariance, expected = np.empty_like(got.inverse), np.empty_like(got.chi2)
-    for start in range(0, expected.size, _TILE):
-        here = slice(start, start + _TILE)
-        moved, alone = _moments(design, weights[:, here], increments(deviations[:, here], reference), reference)
-        inverse = _square(got.inverse[:, here], len(moved))
-        half = np.einsum("ijp,jkp->ikp", inverse, moved)
-        whole = np.einsum("ijp,jkp->ikp", half, inverse)
-        for row in range(len(moved)):
-            for column in range(row + 1):
-                covariance[entry(row, column), here] = whole[row, column]
-        expected[here] = alone - np.einsum("iip->p", half)
-    return covariance, np.maximum(expected, 0.0)
-
-
-def _moments(design: Doubles, weights: NDArray[Any], steps: Doubles, reference: int) -> tuple[Doubles, Doubles]:
-    """Sum ``B B'`` and the weights beyond each increment, times the increment."""
-    dates, terms = design.shape
-    moved, alone = np.zeros((terms, terms, steps.shape[1])), np.zeros(steps.shape[1])
-    for order in (range(dates - 1, reference - 1, -1), range(reference)):
-        beyond, count = np.zeros((terms, steps.shape[1])), np.zeros(steps.shape[1])
-        for date in order:
-            count += weights[date]
-            beyond += design[date][:, None] * weights[date]
-            alone += steps[date] * count
-            scaled = beyond * steps[date]
-            for row in range(terms):
-                moved[row] += scaled[row] * beyond
-    return moved, alone
-
-
-def _square(triangle: Doubles, terms: int) -> Doubles:
-    full = np.empty((terms, terms, triangle.shape[1]))
-    for row in range(terms):
-        for column in range(row + 1):
-            full[row, column] = full[column, row] = triangle[entry(row, column)]
-    return full
+    # In double precision: one compiled form for all types.
+    given = (np.ascontiguousarray(one, "float64") for one in (design, weights, deviations))
+    walk_pixels(*given, reference, np.ascontiguousarray(got.inverse), (covariance, expected))
+    return covariance, expected
