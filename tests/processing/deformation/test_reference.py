@@ -14,8 +14,8 @@ from terracube.cubes.grid import YX, Grid, Pair
 from terracube.cubes.pairs import SIGN
 from terracube.processing.deformation.network import network_of
 from terracube.processing.deformation.reference import apply_reference, choose_reference, to_reference
-from terracube.processing.deformation.reference_given import area_pixels
-from terracube.processing.deformation.reference_search import area_around
+from terracube.processing.deformation.reference.given import area_pixels
+from terracube.processing.deformation.reference.search import area_around
 from terracube.processing.deformation.stack import to_stack
 
 DAYS = np.datetime64("2020-01-01", "ns") + np.arange(4) * np.timedelta64(12, "D")

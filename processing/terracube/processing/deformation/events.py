@@ -27,7 +27,7 @@ from terracube.processing.deformation.model.fitting import (
     reference_position,
 )
 from terracube.processing.deformation.model.terms import Model, Step, parse_model
-from terracube.processing.deformation.reference_search import AREA
+from terracube.processing.deformation.reference.search import AREA
 from terracube.processing.kernels.regression import combine, entry
 
 TOWARDS, AWAY, QUIET, MISSING = 1, 2, 0, 255

@@ -31,15 +31,15 @@ from terracube.processing.deformation.asking import (
     told_of,
     weights_of,
 )
-from terracube.processing.deformation.atmosphere_search import AtmosphereSearch
+from terracube.processing.deformation.atmosphere.search import AtmosphereSearch
 from terracube.processing.deformation.cycles import REACH
 from terracube.processing.deformation.inversion import invert_stack
 from terracube.processing.deformation.layers import QUALITY, layers_of, short
 from terracube.processing.deformation.model import fit
 from terracube.processing.deformation.network import network_of_stack
 from terracube.processing.deformation.reference import AUTO
-from terracube.processing.deformation.reference_given import area_pixels, common_phase
-from terracube.processing.deformation.reference_search import ReferenceSearch
+from terracube.processing.deformation.reference.given import area_pixels, common_phase
+from terracube.processing.deformation.reference.search import ReferenceSearch
 from terracube.processing.deformation.series import LEAST_DATES, REPAIRED, invert, joined_noise, mean_noise, mended
 from terracube.processing.deformation.stack import COHERENCE, COMPONENTS, LINE_OF_SIGHT, PHASE, to_stack
 from terracube.processing.deformation.stack.canonical import canonical_layers

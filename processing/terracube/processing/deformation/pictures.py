@@ -13,7 +13,7 @@ from terracube.core.errors import EmptyResultError, InputError, NotFoundError
 from terracube.processing.deformation.model.design import columns_at
 from terracube.processing.deformation.model.fitting import displacement_of
 from terracube.processing.deformation.model.terms import Step, Times, days_since, parse_model
-from terracube.processing.deformation.nearest import half_pixel
+from terracube.processing.deformation.stack.nearest import half_pixel
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

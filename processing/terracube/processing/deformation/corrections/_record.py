@@ -10,7 +10,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from terracube.core.errors import InputError, MetadataError
-from terracube.processing.deformation.nearest import half_pixel
+from terracube.processing.deformation.stack.nearest import half_pixel
 
 DISPLACEMENT = "displacement"
 RECORD = "corrections"

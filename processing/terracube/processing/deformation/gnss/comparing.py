@@ -14,7 +14,7 @@ from terracube.core.errors import EmptyResultError, InputError
 from terracube.cubes.crs import transform_points
 from terracube.cubes.gridlike import grid_like
 from terracube.processing.deformation.gnss.reading import MOST_WINDOW, at_times, project_gnss
-from terracube.processing.deformation.nearest import half_pixel
+from terracube.processing.deformation.stack.nearest import half_pixel
 from terracube.processing.deformation.views import Look, looks_of
 
 if TYPE_CHECKING:

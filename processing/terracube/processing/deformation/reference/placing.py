@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from terracube.core.errors import InputError
 from terracube.cubes.grid import Grid
 from terracube.cubes.gridlike import grid_like
-from terracube.processing.deformation.reference_given import MOST_PIXELS, common_phase
-from terracube.processing.deformation.reference_search import AREA, ReferenceSearch
+from terracube.processing.deformation.reference.given import MOST_PIXELS, common_phase
+from terracube.processing.deformation.reference.search import AREA, ReferenceSearch
 from terracube.processing.deformation.stack import COHERENCE, COMPONENTS, PHASE, has_place
 from terracube.processing.deformation.stack.gathering import counted_grid, gather, lazy_part
 

@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from terracube.processing.deformation.atmosphere import (
+from terracube.processing.deformation.atmosphere.estimate import (
     chosen_design,
     gain_of,
     mean_square,
