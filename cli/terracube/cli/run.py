@@ -38,7 +38,7 @@ _CODES = {"done": DONE, "planned": DONE, "partly": PARTLY, "nothing to do": NOTH
 )
 @click.option("--collection", help="Collection of the scenes [default: the only one there is].")
 @click.option("--bbox", type=Box(), help="Region in degrees [default: all that the scenes cover].")
-@click.option("--datetime", "period", help="Period: 2023-08, 2023-08-01/2023-08-20.")
+@click.option("--datetime", "period", help="Period: 2023-08, 2023-08-01/2023-08-20 [default for interferograms: all].")
 @click.option("--query", "filters", multiple=True, help="Only scenes with this property, like eo:cloud_cover<60.")
 @click.option("--crs", help="CRS of the product, like EPSG:3035 [default: that of the scenes].")
 @click.option("--resolution", type=float, help="Pixel size in units of the CRS [default: that of the scenes].")
@@ -65,6 +65,7 @@ def run(chain: str | None, catalog_path: Path, as_json: bool, dry_run: bool, **g
     terracube run water --catalog CATALOG --collection sentinel-2-l2a --datetime 2023-08 \\
         --products chl_blend,spm_blend --lakes lakes.gpkg --lake-id name
     terracube run deformation --catalog CATALOG --collection hyp3-insar --param model='"linear + annual"'
+    terracube run offsets --catalog CATALOG --collection sentinel-2-l2a --datetime 2023 --bbox 15.6,46.5,15.7,46.6
     terracube run --catalog CATALOG --request FILE.json
 
     Without --crs and --resolution the product lies on the scenes' own pixels. The product is made once for each set

@@ -378,3 +378,11 @@ def test_estimates_grow(items: list[pystac.Item]) -> None:
     large = DEFORMATION.estimate(plan, known, block=40, workers=2)
     assert (small.tasks, large.tasks) == (6, 2)
     assert large.memory > 3 * small.memory
+
+
+def test_scenes_are_no_pairs(items: list[pystac.Item]) -> None:
+    """An item that is no interferogram is named, with what it lacks; a pair without its date is another matter."""
+    scene = items[1].clone()
+    scene.properties = {"datetime": "2023-01-01T00:00:00Z"}
+    with pytest.raises(InputError, match=rf"no interferogram.*{scene.id}"):
+        DEFORMATION.observed(DEFORMATION.to_parameters(), [*items, scene])

@@ -66,11 +66,28 @@ def told_of(parameters: ChainParameters) -> DeformationParameters:
 
 
 def part(items: Iterable[pystac.Item]) -> tuple[list[pystac.Item], list[pystac.Item]]:
-    """Part items into pairs, and the geometry that they share."""
+    """Part items into pairs, and the geometry that they share.
+
+    Raises
+    ------
+    InputError
+        If an item is neither.
+    """
     pairs: list[pystac.Item] = []
     shared: list[pystac.Item] = []
     for item in items:
-        (shared if item.properties.get("terracube:insar") == "geometry" else pairs).append(item)
+        if item.properties.get("terracube:insar") == "geometry":
+            shared.append(item)
+        elif "insar:reference_datetime" in item.properties:
+            pairs.append(item)
+        else:
+            raise InputError(
+                "the item is no interferogram",
+                where=f"{item.collection_id}, {item.id}",
+                expected="insar:reference_datetime",
+                got="no such property",
+                todo="name a collection of pairs; `terracube sources` tells where they come from",
+            )
     return pairs, shared
 
 
